@@ -1,0 +1,73 @@
+/**
+ * Everything that can be allowed, as `service.resource.verb`: one grammar for people, access tokens and service clients.
+ * `docs/permissions.md` is printed from this file.
+ */
+export enum Permission {
+  UsersRead = 'users.user.read',
+  UsersCreate = 'users.user.create',
+  UsersUpdate = 'users.user.update',
+  UsersDisable = 'users.user.disable',
+  DevicesRead = 'devices.device.read',
+  DevicesCreate = 'devices.device.create',
+  DevicesUpdate = 'devices.device.update',
+  DevicesDelete = 'devices.device.delete',
+  DevicesLifecycle = 'devices.device.lifecycle',
+  DevicesExplain = 'devices.device.explain',
+  DeviceTokenRotate = 'devices.token.rotate',
+  DeviceSecretRotate = 'devices.secret.rotate',
+  CredentialsRead = 'devices.credential.read',
+  CredentialsRevoke = 'devices.credential.revoke',
+  GroupsRead = 'devices.group.read',
+  GroupsWrite = 'devices.group.write',
+  RulesRead = 'devices.rule.read',
+  RulesWrite = 'devices.rule.write',
+  ServiceAccountsRead = 'services.account.read',
+  ServiceAccountsWrite = 'services.account.write',
+  AuditRead = 'audit.log.read',
+  AuditExport = 'audit.log.export',
+  CommandsSend = 'commands.command.send',
+  CommandsRead = 'commands.command.read',
+  ShadowRead = 'shadow.state.read',
+  ShadowWrite = 'shadow.state.write',
+  OtaTrigger = 'ota.rollout.trigger',
+  OtaRollback = 'ota.rollout.rollback',
+  MessagesVerify = 'messages.message.verify',
+  PlatformRules = 'platform.rule.write',
+  PlatformAuditRead = 'platform.audit.read',
+}
+
+export type Role = 'ADMIN' | 'OPERATOR' | 'VIEWER';
+export const ROLES: readonly Role[] = ['ADMIN', 'OPERATOR', 'VIEWER'];
+
+export type PlatformRole = 'PLATFORM_ADMIN' | 'PLATFORM_OPERATOR' | 'PLATFORM_OPERATOR_WRITE';
+
+const VIEWER: readonly Permission[] = [
+  Permission.DevicesRead,
+  Permission.DevicesExplain,
+  Permission.CredentialsRead,
+  Permission.GroupsRead,
+  Permission.RulesRead,
+  Permission.CommandsRead,
+  Permission.ShadowRead,
+];
+
+const OPERATOR: readonly Permission[] = [
+  ...VIEWER,
+  Permission.DeviceTokenRotate,
+  Permission.CommandsSend,
+  Permission.ShadowWrite,
+  Permission.OtaTrigger,
+  Permission.AuditRead,
+];
+
+const ADMIN: readonly Permission[] = Object.values(Permission).filter((permission) => !permission.startsWith('platform.'));
+
+/** What a membership with this role may do inside its tenant. */
+export const ROLE_BUNDLES: Readonly<Record<Role, readonly Permission[]>> = { ADMIN, OPERATOR, VIEWER };
+
+/** What a platform role adds, beyond any one tenant. */
+export const PLATFORM_BUNDLES: Readonly<Record<PlatformRole, readonly Permission[]>> = {
+  PLATFORM_ADMIN: [Permission.PlatformRules, Permission.PlatformAuditRead],
+  PLATFORM_OPERATOR: [Permission.PlatformAuditRead],
+  PLATFORM_OPERATOR_WRITE: [Permission.PlatformAuditRead],
+};

@@ -1,0 +1,19 @@
+import type { Permission, PlatformRole, Role } from './permission.js';
+
+/** Who makes a request, as the guard found out; looked up for this request, never believed from a token. */
+export interface Principal {
+  readonly kind: 'user' | 'device' | 'provisioner';
+  /** User id, device id, or `admin-key`. */
+  readonly id: string;
+  /** `null`: an account without a membership; it has no permissions. */
+  readonly tenantId: string | null;
+  readonly role: Role | null;
+  readonly platformRole: PlatformRole | null;
+  readonly permissions: ReadonlySet<Permission>;
+  readonly sessionId: string | null;
+  /** How the credential travelled: a cookie needs a CSRF token on writes. */
+  readonly credential: 'bearer' | 'cookie' | 'basic' | 'admin-key';
+}
+
+/** A principal that acts inside a tenant, as every route with a permission has. */
+export type TenantPrincipal = Principal & { readonly tenantId: string };

@@ -1,0 +1,17 @@
+import type { MixedList } from 'typeorm';
+import { Foundation1764000000001 } from './1764000000001-foundation.js';
+import { People1764000000002 } from './1764000000002-people.js';
+import { Devices1764000000003 } from './1764000000003-devices.js';
+import { Credentials1764000000004 } from './1764000000004-credentials.js';
+import { Audit1764000000005 } from './1764000000005-audit.js';
+import { Idempotency1764000000006 } from './1764000000006-idempotency.js';
+
+/** Every migration, oldest first. Written SQL: what runs is what was reviewed. */
+export const MIGRATIONS = [
+  Foundation1764000000001,
+  People1764000000002,
+  Devices1764000000003,
+  Credentials1764000000004,
+  Audit1764000000005,
+  Idempotency1764000000006,
+] satisfies MixedList<Function>;

@@ -1,0 +1,64 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { DataSource, type EntityManager } from 'typeorm';
+import { logger } from '../telemetry/logger.js';
+
+/** Who the transaction acts for. Row security shows nothing to a transaction without one. */
+export interface Scope {
+  readonly tenantId?: string | null;
+  /** Opens the rows that belong to this account: its memberships and sessions. */
+  readonly userId?: string | null;
+  /** Opens the one account with this (folded) e-mail, for login. */
+  readonly email?: string | null;
+}
+
+/** An open transaction. Repositories take it as their first argument: there is no other way to the tables. */
+export interface Transaction {
+  readonly manager: EntityManager;
+  readonly scope: Scope;
+  /** Runs parameterised SQL; answers the rows (of `RETURNING` too). */
+  query<T>(sql: string, params?: readonly unknown[]): Promise<T[]>;
+  /** Runs after a successful commit, in order; a failure there is logged and undoes nothing. */
+  afterCommit(work: () => void | Promise<void>): void;
+}
+
+/**
+ * Opens transactions. The scope is set inside the transaction (`set_config(…, true)`), so it ends with it and cannot leak to
+ * the next user of the pooled connection.
+ */
+@Injectable()
+export class Transactions {
+  constructor(@Inject(DataSource) private readonly source: DataSource) {}
+
+  async run<T>(scope: Scope, work: (tx: Transaction) => Promise<T>): Promise<T> {
+    const afterwards: (() => void | Promise<void>)[] = [];
+    const result = await this.source.transaction(async (manager) => {
+      await manager.query(
+        `SELECT set_config('app.tenant', $1, true), set_config('app.user', $2, true), set_config('app.email', $3, true)`,
+        [scope.tenantId ?? '', scope.userId ?? '', scope.email ?? ''],
+      );
+      return work({
+        manager,
+        scope,
+        query: <R>(sql: string, params: readonly unknown[] = []) => rowsOf<R>(manager, sql, params),
+        afterCommit: (task) => void afterwards.push(task),
+      });
+    });
+    for (const task of afterwards) {
+      try {
+        await task();
+      } catch (error) {
+        logger.error({ err: error }, 'a task after commit failed');
+      }
+    }
+    return result;
+  }
+}
+
+/** TypeORM answers `[rows, count]` for UPDATE and DELETE, and rows for everything else; callers only ever want rows. */
+async function rowsOf<R>(manager: EntityManager, sql: string, params: readonly unknown[]): Promise<R[]> {
+  const answer: unknown = await manager.query(sql, [...params]);
+  if (Array.isArray(answer) && answer.length === 2 && Array.isArray(answer[0]) && typeof answer[1] === 'number') {
+    return answer[0] as R[];
+  }
+  return answer as R[];
+}

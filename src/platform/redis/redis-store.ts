@@ -10,6 +10,7 @@ import {
   StoreUnavailableError,
   type Versioned,
 } from './key-value.js';
+import { describe } from './redis-error.js';
 import { RedisSubscriber } from './redis-subscriber.js';
 import { defineScripts, type ScriptCommands } from './scripts.js';
 
@@ -76,6 +77,7 @@ export class RedisStore extends KeyValueStore {
       lazyConnect: true,
       commandTimeout: options.commandTimeoutMs ?? 400,
       connectTimeout: 2_000,
+      disconnectTimeout: 500,
       enableOfflineQueue: false,
       autoResendUnfulfilledCommands: false,
       autoResubscribe: false,
@@ -284,7 +286,8 @@ export class RedisStore extends KeyValueStore {
 
   private async beatCommands(): Promise<void> {
     if (this.redis.status !== 'ready') return;
-    if (await this.ping()) {
+    // Asked twice: where this process itself stood still, its timer fires before the answer is read.
+    if ((await this.ping()) || (await this.ping())) {
       this.recovered();
       return;
     }
@@ -312,7 +315,3 @@ function isTimeout(error: unknown): boolean {
   return error instanceof Error && error.message === 'Command timed out';
 }
 
-/** The message alone: the client hangs the command with its arguments on its errors. */
-export function describe(error: unknown): string {
-  return error instanceof Error ? error.message.slice(0, 200) : 'unknown error';
-}

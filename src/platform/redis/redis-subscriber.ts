@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { describe } from './redis-error.js';
 
 /**
  * The subscription connection. It is `subscribed` only when every channel was confirmed on the
@@ -19,7 +20,7 @@ export class RedisSubscriber {
     private readonly prefix: string,
     private readonly onState: (up: boolean, reason?: string) => void,
   ) {
-    redis.on('error', (error: Error) => (this.lastError = error.message.slice(0, 200)));
+    redis.on('error', (error: Error) => (this.lastError = describe(error)));
     redis.on('ready', () => {
       this.epoch += 1;
       void this.takeUp();
@@ -61,7 +62,8 @@ export class RedisSubscriber {
   async beat(): Promise<void> {
     if (this.redis.status !== 'ready') return;
     try {
-      await this.redis.ping();
+      // Asked twice: where this process itself stood still, its timer fires before the answer is read.
+      await this.redis.ping().catch(() => this.redis.ping());
       if (!this.confirmed) await this.takeUp();
     } catch (error) {
       this.drop(error);
@@ -88,7 +90,7 @@ export class RedisSubscriber {
   }
 
   private drop(error: unknown): void {
-    this.lastError = error instanceof Error ? error.message.slice(0, 200) : 'unknown error';
+    this.lastError = describe(error);
     this.change(false);
     if (!this.closing && this.redis.status === 'ready') this.redis.disconnect(true);
   }

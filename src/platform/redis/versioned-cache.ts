@@ -1,0 +1,307 @@
+import type { Clock } from '../clock/clock.js';
+import { CacheStore, type CacheStoreEvent, type StoreAnswer, type StoredEntry } from './cache-store.js';
+import { InvalidationOutbox } from './invalidation-outbox.js';
+import { checkVersion, type KeyValueStore } from './key-value.js';
+import { Lru } from './lru.js';
+
+/** What happened to a look-up or to the store behind it; for metrics. */
+export type CacheEvent =
+  | CacheStoreEvent
+  | 'memory' // answered by the process
+  | 'store' // answered by the shared store
+  | 'source' // answered by the source
+  | 'source_error' // the source failed
+  | 'stale' // the source failed, and an entry that is not too old was served
+  | 'miss' // the source says: no such thing
+  | 'bypass'; // memory had an answer, but an invalidation may have been missed
+
+export interface VersionedCacheOptions<T, P> {
+  readonly store: KeyValueStore;
+  readonly clock: Clock;
+  /** Part of every key; bears the number of the value's shape, so that two releases do not read each other's. */
+  readonly name: string;
+  /** At least 32 bytes, the same in every process. */
+  readonly macKey: Buffer;
+  /** Where invalidations are told; caches may share a channel. */
+  readonly channel: string;
+  /** An entry that the source confirmed longer ago is read anew. 30 s unless told, and never above `staleMs`. */
+  readonly freshMs?: number;
+  /** No entry that the source confirmed longer ago is ever served, not even when the source fails. */
+  readonly staleMs: number;
+  /** For how long "no such thing" is remembered, in this process only. 2 s unless told. */
+  readonly missMs?: number;
+  /** Entries held by the process. */
+  readonly maxEntries?: number;
+  /** Plain data → text. */
+  readonly encode?: (plain: P) => string;
+  /** Text → the value that is served; compiles what is costly once. */
+  readonly decode: (text: string) => T;
+  /** Asks the source; null where there is no such thing; throws when the source cannot be reached. */
+  readonly load: (id: string) => Promise<{ readonly version: number; readonly value: P } | null>;
+  readonly onCount?: (event: CacheEvent) => void;
+}
+
+export interface Cached<T> {
+  readonly value: T | null;
+  /** The source could not be asked, and the entry is no longer fresh. */
+  readonly stale: boolean;
+  /** When the source was last asked about it (ms since the epoch). */
+  readonly confirmedAt: number;
+}
+
+interface Entry<T> extends StoredEntry<T> {
+  /** The stretch of unbroken subscription in which its look-up began. */
+  readonly generation: number;
+}
+
+/** Look-ups of one id that are under way. */
+interface Pending<T> {
+  running: number;
+  /** Below this version an answer is outdated; raised by invalidations heard meanwhile. */
+  floor: number;
+  /** The look-up that a newcomer may wait for; taken away by an invalidation. */
+  joinable: Promise<Cached<T>> | null;
+  generation: number;
+}
+
+/** A look-up that an invalidation overtook asks again, at most so often. */
+const MAX_ATTEMPTS = 4;
+/** A confirmation from a clock that is ahead of ours by more than this is not believed. */
+const MAX_SKEW_MS = 5_000;
+/** After a failure of the source it is left alone this long by whoever can be served without it. */
+const SOURCE_PAUSE_MS = 500;
+
+/**
+ * Facts by id with a version that every change raises: process memory → shared store → source.
+ *
+ * No state older than an invalidation that this process has heard is ever served again, whatever the
+ * order in which look-ups, write-backs and messages arrive: memory and store take only newer
+ * versions, and a look-up that an invalidation overtook asks again. While invalidations cannot be
+ * heard, memory is not used. An entry is read anew `freshMs` after its last confirmation by the
+ * source however often it is used, so a lost invalidation costs at most that.
+ */
+export class VersionedCache<T, P = unknown> {
+  private readonly shared: CacheStore<T>;
+  private readonly memory: Lru<string, Entry<T>>;
+  /** Apart from the entries, so that questions about unknown ids push out nobody. */
+  private readonly misses: Lru<string, { confirmedAt: number; generation: number }>;
+  private readonly pending = new Map<string, Pending<T>>();
+  private readonly outbox: InvalidationOutbox;
+  private generation = 0;
+  /** What the store holds from before this time may have missed an invalidation that a gap kept from it. */
+  private trustedSince = 0;
+  private sourcePausedUntil = 0;
+  private listening: boolean;
+  private readonly freshMs: number;
+  private readonly missMs: number;
+  private readonly encode: (plain: P) => string;
+  private readonly count: (event: CacheEvent) => void;
+
+  constructor(private readonly options: VersionedCacheOptions<T, P>) {
+    const { store, name, macKey, channel, decode, staleMs } = options;
+    const maxEntries = options.maxEntries ?? 50_000;
+    this.count = options.onCount ?? (() => undefined);
+    this.shared = new CacheStore(store, name, macKey, channel, decode, this.count);
+    this.memory = new Lru(maxEntries);
+    this.misses = new Lru(Math.min(maxEntries, 10_000));
+    this.freshMs = Math.min(options.freshMs ?? 30_000, staleMs);
+    this.missMs = options.missMs ?? 2_000;
+    this.encode = options.encode ?? ((plain) => JSON.stringify(plain));
+    this.listening = !store.shared;
+    this.outbox = new InvalidationOutbox(options.clock, staleMs, (id, version) => this.tell(id, version));
+  }
+
+  /** Begins to listen for invalidations. Before this, and while the subscription is down, memory is bypassed. */
+  async start(): Promise<void> {
+    this.options.store.onSubscription((up) => this.subscriptionChanged(up));
+    await this.shared.listen((id, version) => this.drop(id, version));
+    this.generation += 1;
+    this.listening = true;
+  }
+
+  /** The value if memory has it fresh; no promise, no I/O. `undefined` says nothing about the id: ask `get`. */
+  peek(id: string): T | undefined {
+    if (!this.hearing) return undefined;
+    const entry = this.memory.get(id);
+    if (entry === undefined || !this.isFresh(entry, this.freshMs)) return undefined;
+    this.count('memory');
+    return entry.value;
+  }
+
+  /** Throws what the source threw if neither it nor an entry within `staleMs` can answer. */
+  async get(id: string): Promise<Cached<T>> {
+    return this.fromMemory(id) ?? this.lookUp(id);
+  }
+
+  /**
+   * To be called after the change was committed, with the version that it gave: from here on nothing
+   * below it is served by this process, nor by any other that can be reached. Answers whether the
+   * others were told; if not, it is tried again for as long as an old entry could matter.
+   */
+  async invalidate(id: string, version: number): Promise<boolean> {
+    this.drop(id, checkVersion(version));
+    if (await this.tell(id, version)) return true;
+    this.outbox.add(id, version);
+    return false;
+  }
+
+  /** Whether every invalidation reaches this process. */
+  private get hearing(): boolean {
+    return this.listening && this.options.store.subscribed;
+  }
+
+  private fromMemory(id: string): Cached<T> | undefined {
+    const entry = this.memory.get(id);
+    const known = entry ?? this.misses.peek(id);
+    if (known === undefined) return undefined;
+    if (!this.hearing) {
+      this.count('bypass');
+      return undefined;
+    }
+    if (!this.isFresh(known, entry ? this.freshMs : this.missMs)) return undefined;
+    this.count(entry ? 'memory' : 'miss');
+    return { value: entry ? entry.value : null, stale: false, confirmedAt: known.confirmedAt };
+  }
+
+  private isFresh(known: { confirmedAt: number; generation: number }, forMs: number): boolean {
+    return known.generation === this.generation && this.age(known) < forMs;
+  }
+
+  private age(known: { confirmedAt: number }): number {
+    const age = this.options.clock.now() - known.confirmedAt;
+    return age < -MAX_SKEW_MS ? Number.POSITIVE_INFINITY : age;
+  }
+
+  private lookUp(id: string): Promise<Cached<T>> {
+    const pending = this.pending.get(id) ?? { running: 0, floor: 0, joinable: null, generation: this.generation };
+    // What began before a gap in the subscription, or in one, may not know of an invalidation that came first.
+    const joinable = pending.generation === this.generation && this.hearing ? pending.joinable : null;
+    if (joinable !== null) return joinable;
+    this.pending.set(id, pending);
+    pending.running += 1;
+    const looking = this.ask(id, pending).finally(() => {
+      pending.running -= 1;
+      if (pending.joinable === looking) pending.joinable = null;
+      if (pending.running === 0) this.pending.delete(id);
+    });
+    pending.generation = this.generation;
+    pending.joinable = looking;
+    return looking;
+  }
+
+  private async ask(id: string, pending: Pending<T>): Promise<Cached<T>> {
+    const { generation } = this;
+    const stored = await this.shared.read(id);
+    if (stored.entry && stored.entry.version >= pending.floor && this.isTrusted(stored.entry)) {
+      this.count('store');
+      return answer(this.remember(id, { ...stored.entry, generation }), false);
+    }
+    if (this.options.clock.now() < this.sourcePausedUntil) {
+      const last = this.lastResort(id, stored, pending);
+      if (last) return answer(last, true);
+    }
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
+      const { floor } = pending;
+      const confirmedAt = this.options.clock.now();
+      let found: { readonly version: number; readonly value: P } | null;
+      try {
+        found = await this.options.load(id);
+      } catch (error) {
+        return this.withoutSource(id, stored, pending, error);
+      }
+      this.sourcePausedUntil = 0;
+      if (found === null) {
+        // "No such thing" has no version: it counts if nothing was heard while it was asked for.
+        if (pending.floor !== floor) continue;
+        this.memory.delete(id);
+        this.misses.set(own(id), { confirmedAt, generation });
+        this.count('miss');
+        return { value: null, stale: false, confirmedAt };
+      }
+      if (found.version < pending.floor) continue;
+      const text = this.encode(found.value);
+      const entry = { value: this.options.decode(text), version: found.version, confirmedAt, generation };
+      this.shared.write(id, entry.version, confirmedAt, text, Math.max(1, this.options.staleMs));
+      this.count('source');
+      return answer(this.remember(id, entry), false);
+    }
+    throw new Error(`${this.options.name}: the source keeps answering with an outdated version`);
+  }
+
+  private isTrusted(stored: StoredEntry<T>): boolean {
+    return this.age(stored) < this.freshMs && stored.confirmedAt >= this.trustedSince;
+  }
+
+  private async withoutSource(
+    id: string,
+    before: StoreAnswer<T>,
+    pending: Pending<T>,
+    error: unknown,
+  ): Promise<Cached<T>> {
+    this.count('source_error');
+    this.sourcePausedUntil = this.options.clock.now() + SOURCE_PAUSE_MS;
+    // The source may have taken long to fail, and who does not hear has to look what was buried meanwhile.
+    const stored = this.hearing ? before : await this.shared.read(id);
+    const last = this.lastResort(id, stored, pending);
+    if (last) return answer(last, true);
+    throw error;
+  }
+
+  /**
+   * Memory serves for a failed source only if no invalidation can have been missed since: it was heard
+   * throughout, or the store, which keeps the tombstones, answered and does not contradict. With the
+   * store gone too there is no answer.
+   */
+  private lastResort(id: string, stored: StoreAnswer<T>, pending: Pending<T>): StoredEntry<T> | undefined {
+    const held = this.memory.peek(id);
+    const heard = this.hearing && held?.generation === this.generation;
+    const candidates = [heard || stored.answered ? held : undefined, stored.entry];
+    const floor = Math.max(pending.floor, stored.floor);
+    const usable = candidates.filter(
+      (entry) => entry !== undefined && entry.version >= floor && this.age(entry) < this.options.staleMs,
+    );
+    const best = usable.sort((a, b) => b!.version - a!.version || b!.confirmedAt - a!.confirmedAt)[0];
+    if (best) this.count('stale');
+    return best;
+  }
+
+  /** Keeps the entry, unless memory has one that is newer and was confirmed later: then that is the answer. */
+  private remember(id: string, entry: Entry<T>): Entry<T> {
+    const held = this.memory.peek(id);
+    if (held && held.version > entry.version && held.confirmedAt >= entry.confirmedAt) return held;
+    this.misses.delete(id);
+    this.memory.set(own(id), entry);
+    return entry;
+  }
+
+  private drop(id: string, version: number): void {
+    const entry = this.memory.peek(id);
+    if (entry && entry.version < version) this.memory.delete(id);
+    this.misses.delete(id);
+    const pending = this.pending.get(id);
+    if (pending) {
+      pending.floor = Math.max(pending.floor, version);
+      pending.joinable = null;
+    }
+  }
+
+  /** The tombstone outlives every entry that a look-up begun before it could still bring. */
+  private tell(id: string, version: number): Promise<boolean> {
+    return this.shared.invalidate(id, version, this.options.staleMs + 60_000);
+  }
+
+  private subscriptionChanged(up: boolean): void {
+    this.generation += 1;
+    this.trustedSince = this.options.clock.now();
+    if (up) void this.outbox.flush();
+  }
+}
+
+function answer<T>(entry: StoredEntry<T>, stale: boolean): Cached<T> {
+  return { value: entry.value, stale, confirmedAt: entry.confirmedAt };
+}
+
+/** A copy: an id that was cut out of a request would keep all of the request in memory. */
+function own(id: string): string {
+  return Buffer.from(id, 'utf16le').toString('utf16le');
+}

@@ -7,6 +7,8 @@ import { appDataSource, type EntityClass } from './database/data-source.js';
 import { Pools } from './database/pools.js';
 import { Transactions } from './database/transactions.js';
 import { KeyValueStore } from './redis/key-value.js';
+import { Health } from './telemetry/health.js';
+import { Metrics } from './telemetry/metrics.js';
 
 export interface PlatformOptions {
   readonly config: Config;
@@ -36,8 +38,10 @@ export class PlatformModule implements OnApplicationShutdown {
         Pools,
         Transactions,
         DataKeys,
+        Health,
+        { provide: Metrics, useFactory: () => new Metrics() },
       ],
-      exports: [CONFIG, Clock, KeyValueStore, DataSource, Pools, Transactions, DataKeys],
+      exports: [CONFIG, Clock, KeyValueStore, DataSource, Pools, Transactions, DataKeys, Health, Metrics],
     };
   }
 

@@ -4,6 +4,7 @@ import { requestContext } from '../context/request-context.js';
 import { isStoreUnavailable } from '../database/database-errors.js';
 import { logger } from '../telemetry/logger.js';
 import { AppError } from './app-error.js';
+import { errorAnchor } from './error-page.js';
 import { platformError } from './platform.errors.js';
 
 /** Problem details (RFC 9457) as every refusal of the REST edge bears them. */
@@ -41,7 +42,7 @@ export function sendProblem(thrown: unknown, publicUrl: string, request: Fastify
   }
   for (const [name, value] of Object.entries(error.headers ?? {})) void reply.header(name, value);
   const problem: Problem = {
-    type: `${publicUrl}/docs/errors#${error.code.toLowerCase().replaceAll('_', '-')}`,
+    type: `${publicUrl}/docs/errors#${errorAnchor(error.code)}`,
     title: error.title,
     status: error.status,
     ...(error.detail === undefined ? {} : { detail: error.detail }),

@@ -1,0 +1,132 @@
+import cookie from '@fastify/cookie';
+import helmet from '@fastify/helmet';
+import { RequestMethod } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { randomUUID } from 'node:crypto';
+import { AppModule, type AppOptions } from './app.module.js';
+import { ERROR_CATALOGUE } from './catalogue.js';
+import { openApiDocument, serveOpenApi } from './openapi.js';
+import type { Config } from './platform/config/config.js';
+import { withRequestContext } from './platform/context/request-context.js';
+import { renderErrorPage } from './platform/problem/error-page.js';
+import { ProblemFilter, sendProblem } from './platform/problem/problem.filter.js';
+import { platformError } from './platform/problem/platform.errors.js';
+import { validationPipe } from './platform/http/validation.js';
+import { NestLogger } from './platform/telemetry/nest-logger.js';
+import { logger } from './platform/telemetry/logger.js';
+
+const BODY_LIMIT = 64 * 1024;
+/** Request headers that a browser of another origin may send; a fixed list, never the one it asks for. */
+const ALLOWED_HEADERS = ['authorization', 'content-type', 'idempotency-key', 'x-csrf-token', 'x-tenant'];
+const EXPOSED_HEADERS = ['x-csrf-token', 'x-request-id', 'retry-after', 'idempotency-replayed'];
+
+/** Builds the REST application; the caller starts it (`app.listen`, or `app.init` in tests). */
+export async function createApp(options: AppOptions): Promise<NestFastifyApplication> {
+  const { config } = options;
+  const publicUrl = config.http.publicUrl;
+  const adapter = new FastifyAdapter({
+    bodyLimit: BODY_LIMIT,
+    trustProxy: config.http.trustProxy.length > 0 ? [...config.http.trustProxy] : false,
+    genReqId: () => randomUUID(),
+    // The socket's errors, a URL such as /%zz among them, are met before any filter.
+    frameworkErrors: (error, request, reply) => sendProblem(error, publicUrl, request as FastifyRequest, reply as FastifyReply),
+  });
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(options), adapter, {
+    logger: new NestLogger(),
+    bufferLogs: false,
+    abortOnError: false,
+  });
+  const fastify = adapter.getInstance<FastifyInstance>();
+  addRequestContext(fastify);
+  hideInternalPaths(fastify);
+  addBodyParsers(fastify);
+  await app.register(cookie);
+  await app.register(helmet, {
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        defaultSrc: ["'self'"],
+        styleSrc: ["'self'", "'unsafe-inline'"],
+        imgSrc: ["'self'", 'data:'],
+        objectSrc: ["'none'"],
+        baseUri: ["'none'"],
+        frameAncestors: ["'none'"],
+      },
+    },
+    hsts: config.production ? { maxAge: 63_072_000, includeSubDomains: true } : { maxAge: 0 },
+  });
+  app.enableCors({
+    origin: [...config.http.corsOrigins],
+    credentials: true,
+    methods: ['GET', 'POST', 'PATCH', 'PUT', 'DELETE'],
+    allowedHeaders: ALLOWED_HEADERS,
+    exposedHeaders: EXPOSED_HEADERS,
+    maxAge: 600,
+  });
+  app.setGlobalPrefix('api/v1', { exclude: [{ path: '.well-known/*path', method: RequestMethod.GET }] });
+  app.useGlobalPipes(validationPipe());
+  app.useGlobalFilters(new ProblemFilter(publicUrl));
+  serveErrorPage(fastify);
+  serveOpenApi(app, openApiDocument(app, config));
+  return app;
+}
+
+/** Every line of the log and every audit row of a request bears its id and the client's address. */
+function addRequestContext(fastify: FastifyInstance): void {
+  fastify.addHook('onRequest', (request, reply, done) => {
+    const userAgent = request.headers['user-agent'];
+    void reply.header('x-request-id', request.id);
+    void reply.header('cache-control', 'no-store');
+    withRequestContext({ requestId: request.id, ip: request.ip, ...(userAgent === undefined ? {} : { userAgent }) }, done);
+  });
+  fastify.addHook('onResponse', (request, reply, done) => {
+    logger.info(
+      { method: request.method, path: request.url.split('?')[0], status: reply.statusCode, ms: Math.round(reply.elapsedTime), ip: request.ip },
+      'request',
+    );
+    done();
+  });
+}
+
+/** The broker's paths do not exist here: an empty 404, whatever the secret. */
+function hideInternalPaths(fastify: FastifyInstance): void {
+  fastify.addHook('onRequest', (request, reply, done) => {
+    if (/^\/+api\/+v1\/+internal(?:[/?#;%]|$)/i.test(request.url)) {
+      void reply.code(404).header('content-length', '0').send();
+      return;
+    }
+    done();
+  });
+}
+
+/** JSON and NDJSON; nothing else is read. NDJSON arrives as a stream, bounded by the route that reads it. */
+function addBodyParsers(fastify: FastifyInstance): void {
+  fastify.removeContentTypeParser('text/plain');
+  fastify.addContentTypeParser('application/x-ndjson', { bodyLimit: Number.MAX_SAFE_INTEGER }, (_request, payload, done) => {
+    done(null, payload);
+  });
+  fastify.setNotFoundHandler(() => {
+    throw platformError('NOT_FOUND');
+  });
+}
+
+/** What `type` of a problem points to. */
+function serveErrorPage(fastify: FastifyInstance): void {
+  const page = renderErrorPage(ERROR_CATALOGUE);
+  fastify.get('/docs/errors', (_request, reply) => reply.header('content-type', 'text/html; charset=utf-8').send(page));
+}
+
+/** Opens the REST listener; a taken port is one clear sentence. */
+export async function listen(app: NestFastifyApplication, { http }: Config): Promise<string> {
+  try {
+    await app.listen(http.port, http.host);
+    return await app.getUrl();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') {
+      throw new Error(`Port ${http.port} on ${http.host} is in use; set PORT to a free one.`, { cause: error });
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,182 @@
+import { readFileSync } from 'node:fs';
+import http, { type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import https from 'node:https';
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { Inject, Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
+import { CONFIG, type Config } from '../platform/config/config.js';
+import { Metrics } from '../platform/telemetry/metrics.js';
+import { Health } from '../platform/telemetry/health.js';
+import { logger } from '../platform/telemetry/logger.js';
+import { BrokerLine, type Answer } from './broker.line.js';
+import { BrokerMetrics } from './broker.metrics.js';
+
+const AUTH_PATH = '/api/v1/internal/mqtt-auth';
+const ACL_PATH = '/api/v1/internal/mqtt-acl';
+const MAX_BODY = 2 * 1024 * 1024;
+/** Longer than a broker lets a pooled connection idle, so that it is never cut under a request. */
+const KEEP_ALIVE_MS = 120_000;
+const REQUEST_TIMEOUT_MS = 10_000;
+const DRAIN_MS = 5_000;
+
+/**
+ * The internal listener: a plain `node:http` server of its own, so that none of Nest's guards, pipes and filters stands between
+ * the broker and its answer. EMQX pipelines requests on few connections and takes answers in order; Node keeps that order.
+ */
+@Injectable()
+export class BrokerDoor implements BeforeApplicationShutdown {
+  private server?: Server;
+  private readonly secretDigests: readonly Buffer[];
+
+  constructor(
+    @Inject(CONFIG) private readonly config: Config,
+    private readonly line: BrokerLine,
+    private readonly brokerMetrics: BrokerMetrics,
+    private readonly metrics: Metrics,
+    private readonly health: Health,
+  ) {
+    this.secretDigests = config.internal.secrets.map(digest);
+  }
+
+  /** The port that was opened. */
+  get port(): number {
+    const address = this.server?.address();
+    return typeof address === 'object' && address !== null ? address.port : 0;
+  }
+
+  /** Opens the listener; called once everything behind it is ready. */
+  async open(): Promise<void> {
+    const options = { keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS };
+    const { tls, port, host } = this.config.internal;
+    const handler = (request: IncomingMessage, response: ServerResponse): void => this.handle(request, response);
+    const server = tls
+      ? https.createServer(
+          { ...options, cert: readFileSync(tls.cert), key: readFileSync(tls.key), ca: readFileSync(tls.clientCa), requestCert: true, rejectUnauthorized: true, minVersion: 'TLSv1.2' },
+          handler,
+        )
+      : http.createServer(options, handler);
+    // What is no HTTP at all gets no answer.
+    server.on('clientError', (_error, socket) => socket.destroy());
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (error: NodeJS.ErrnoException) => {
+        reject(error.code === 'EADDRINUSE' ? new Error(`Port ${port} on ${host} is in use; set INTERNAL_PORT to a free one.`, { cause: error }) : error);
+      });
+      server.listen(port, host, resolve);
+    });
+    server.on('error', (error) => logger.error({ err: error }, 'the internal listener failed'));
+    this.server = server;
+  }
+
+  /** Stops accepting, lets what is in flight be answered, then closes. */
+  async beforeApplicationShutdown(): Promise<void> {
+    const server = this.server;
+    if (!server?.listening) return;
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    server.closeIdleConnections();
+    const deadline = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
+    await closed;
+    clearTimeout(deadline);
+  }
+
+  private handle(request: IncomingMessage, response: ServerResponse): void {
+    response.sendDate = false;
+    const path = pathOf(request.url ?? '/');
+    if (path === AUTH_PATH || path === ACL_PATH) {
+      if (request.method === 'POST' && this.isBroker(request)) this.answerQuestion(path === AUTH_PATH ? 'auth' : 'acl', request, response);
+      else notFound(request, response);
+      return;
+    }
+    if (request.method !== 'GET') return notFound(request, response);
+    switch (path) {
+      case '/health/live':
+        return sendJson(response, 200, '{"status":"ok"}');
+      case '/health/ready':
+        return void this.sendReadiness(response);
+      case '/metrics':
+        return void this.sendMetrics(response);
+      default:
+        return notFound(request, response);
+    }
+  }
+
+  /** Compared by digest, so that neither content nor length of the secret shows in the time; both values are always compared. */
+  private isBroker(request: IncomingMessage): boolean {
+    const given = request.headers['x-internal-auth'];
+    if (typeof given !== 'string') return false;
+    const presented = digest(given);
+    let known = false;
+    for (const secret of this.secretDigests) known = timingSafeEqual(presented, secret) || known;
+    return known;
+  }
+
+  private answerQuestion(door: 'auth' | 'acl', request: IncomingMessage, response: ServerResponse): void {
+    const contentType = request.headers['content-type'] ?? '';
+    const declared = Number(request.headers['content-length'] ?? 0);
+    let chunks: Buffer[] = [];
+    let size = 0;
+    let answered = false;
+    const refuseUnread = (): void => {
+      answered = true;
+      chunks = [];
+      // The rest of the body is not wanted: the connection is closed after the answer.
+      response.setHeader('connection', 'close');
+      this.send(door, response, this.line.refuseUnread(door), process.hrtime.bigint());
+      request.resume();
+    };
+    if (declared > MAX_BODY) return refuseUnread();
+    request.on('data', (chunk: Buffer) => {
+      if (answered) return;
+      size += chunk.length;
+      if (size > MAX_BODY) refuseUnread();
+      else chunks.push(chunk);
+    });
+    request.on('end', () => {
+      if (answered) return;
+      const started = process.hrtime.bigint();
+      const body = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
+      const answer = door === 'auth' ? this.line.connect(body, contentType) : this.line.acl(body, contentType);
+      if (answer instanceof Promise) void answer.then((settled) => this.send(door, response, settled, started));
+      else this.send(door, response, answer, started);
+    });
+    request.on('error', () => response.destroy());
+  }
+
+  private send(door: 'auth' | 'acl', response: ServerResponse, answer: Answer, started: bigint): void {
+    sendJson(response, 200, answer.json);
+    this.brokerMetrics.count(door, answer.allow, answer.reason, Number(process.hrtime.bigint() - started) / 1e9);
+  }
+
+  private async sendReadiness(response: ServerResponse): Promise<void> {
+    const report = await this.health.readiness();
+    sendJson(response, report.ready ? 200 : 503, JSON.stringify({ status: report.ready ? 'ready' : 'not ready', checks: report.checks }));
+  }
+
+  private async sendMetrics(response: ServerResponse): Promise<void> {
+    try {
+      const text = await this.metrics.registry.metrics();
+      response.writeHead(200, { 'content-type': this.metrics.registry.contentType }).end(text);
+    } catch (error) {
+      logger.error({ err: error }, 'metrics could not be collected');
+      response.writeHead(500).end();
+    }
+  }
+}
+
+function sendJson(response: ServerResponse, status: number, json: string): void {
+  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(json) });
+  response.end(json);
+}
+
+/** Nothing here: an empty 404, the same for an unknown path and a wrong secret. */
+function notFound(request: IncomingMessage, response: ServerResponse): void {
+  request.resume();
+  response.writeHead(404, { 'content-length': '0' }).end();
+}
+
+function pathOf(url: string): string {
+  const query = url.indexOf('?');
+  return query === -1 ? url : url.slice(0, query);
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}

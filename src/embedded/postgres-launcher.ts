@@ -128,10 +128,10 @@ async function whyNot(launcher: Launcher, dataDir: string): Promise<string | und
 }
 
 function reasonOf(error: unknown): string {
-  if (typeof error !== 'object' || error === null) return String(error);
+  if (!(typeof error === 'object' && error !== null)) return String(error);
   const text = 'stderr' in error && typeof error.stderr === 'string' ? error.stderr.trim() : '';
-  const code = 'code' in error ? String(error.code) : '';
-  return text.split('\n').at(-1) || code || String(error);
+  const code = 'code' in error ? String(error.code) : 'unknown failure';
+  return text.split('\n').at(-1) || code;
 }
 
 async function withCopiedBinaries(native: string, dataDir: string): Promise<Launcher> {

@@ -216,8 +216,10 @@ async function untilReady(
   let last = 'no answer';
   while (!ended && performance.now() < giveUpAt) {
     try {
-      const found = await asSuperuser(port, passwords, (client) => client.query('SHOW data_directory'));
-      if (found.rows[0]?.data_directory === cluster) return 'ready';
+      const { rows } = await asSuperuser(port, passwords, (client) =>
+        client.query<{ data_directory: string }>('SHOW data_directory'),
+      );
+      if (rows[0]?.data_directory === cluster) return 'ready';
       return 'another server answers on its port';
     } catch (error) {
       const code = error instanceof pg.DatabaseError ? error.code : undefined;

@@ -55,7 +55,12 @@ export default defineConfig(
       'max-lines': ['error', { max: 400 }],
       'no-restricted-syntax': ['error', ...BANNED_SYNTAX],
       eqeqeq: 'error',
+      'no-unused-vars': ['error', { ignoreRestSiblings: true }],
     },
+  },
+  {
+    files: ['**/*.ts'],
+    rules: { 'no-unused-vars': 'off' },
   },
   {
     files: ['src/**/*.ts'],

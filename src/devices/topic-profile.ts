@@ -1,3 +1,4 @@
+import type { DeviceStatus } from './device.js';
 import { renderRules } from './topic-rule.js';
 import type { TopicRule } from './topic-rule.js';
 
@@ -10,7 +11,7 @@ export interface DeviceTopicFacts {
   readonly deviceId: string;
   readonly tenantId: string;
   readonly groupIds: readonly string[];
-  readonly status: 'PENDING' | 'ACTIVE' | 'SUSPENDED' | 'QUARANTINED' | 'DECOMMISSIONED';
+  readonly status: DeviceStatus;
 }
 
 /** The rules that a device has by its profile and state alone. Suspended and decommissioned devices have none. */

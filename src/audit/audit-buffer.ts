@@ -1,0 +1,216 @@
+import type { AuditEvent, Severity } from './audit-event.js';
+import { detailsOf, headOf, orderedId, type AuditHead, type AuditRow } from './audit-row.js';
+import { boundedJson, cleanText } from './escape.js';
+
+/** Lanes have room of their own, so that none can crowd out another. */
+export type Lane = 'high' | 'success' | 'rest';
+export const LANES: readonly Lane[] = ['high', 'success', 'rest'];
+
+/** What a lane may hold. Its memory is bounded by `bytes` plus a fixed part per row and kind. */
+export interface LaneRoom {
+  /** Rows that wait. */
+  readonly rows: number;
+  /** Kinds whose repeats are being counted. */
+  readonly kinds: number;
+  /** Details of both, in characters. */
+  readonly bytes: number;
+}
+
+const MIB = 1024 * 1024;
+export const LANE_ROOM: Readonly<Record<Lane, LaneRoom>> = {
+  high: { rows: 10_000, kinds: 10_000, bytes: 12 * MIB },
+  success: { rows: 50_000, kinds: 20_000, bytes: 24 * MIB },
+  rest: { rows: 20_000, kinds: 10_000, bytes: 16 * MIB },
+};
+
+/** Repeats of a kind are counted for this long and then written as one row. */
+export const AGGREGATION_MS = 60_000;
+/** While drops go on, what was dropped is told this often; when they end, at once. */
+const GAP_MS = 10_000;
+/** Tenants whose drops are told apart; those of the others are told without a tenant. */
+const GAP_TENANTS = 256;
+/** Kinds that are closed in one go: keeps a flush short after a quiet minute that followed a storm. */
+const CLOSE_AT_ONCE = 5_000;
+
+interface Kind {
+  readonly head: AuditHead;
+  readonly details: string;
+  readonly openedAt: number;
+  repeats: number;
+  firstAt: number;
+  lastAt: number;
+}
+
+interface Gap {
+  readonly lane: Lane;
+  readonly tenantId: string | null;
+  readonly from: number;
+  to: number;
+  count: number;
+}
+
+interface LaneState {
+  readonly lane: Lane;
+  readonly room: LaneRoom;
+  rows: AuditRow[];
+  /** Oldest first: all stay open equally long. */
+  readonly kinds: Map<string, Kind>;
+  bytes: number;
+  dropped: number;
+}
+
+/** Keeps events until they are written: bounded, constant work for each event, no I/O. */
+export class AuditBuffer {
+  private readonly lanes: Readonly<Record<Lane, LaneState>>;
+  private readonly gaps = new Map<string, Gap>();
+  private absorbed = 0;
+
+  constructor(room: Readonly<Record<Lane, LaneRoom>> = LANE_ROOM) {
+    const open = (lane: Lane): LaneState => ({ lane, room: room[lane], rows: [], kinds: new Map(), bytes: 0, dropped: 0 });
+    this.lanes = { high: open('high'), success: open('success'), rest: open('rest') };
+  }
+
+  /** Rows that wait to be taken. */
+  get queued(): number {
+    return LANES.reduce((sum, lane) => sum + this.lanes[lane].rows.length, 0);
+  }
+
+  /** Events that found no room, since the start. */
+  get dropped(): Readonly<Record<Lane, number>> {
+    return { high: this.lanes.high.dropped, success: this.lanes.success.dropped, rest: this.lanes.rest.dropped };
+  }
+
+  /** Events that became part of another row, since the start. */
+  get aggregated(): number {
+    return this.absorbed;
+  }
+
+  /** Takes an event in: as a row if it is the first of its kind within a minute, else into the count of its kind. */
+  add(event: AuditEvent, now: number): void {
+    const head = headOf(event);
+    const lane = this.lanes[laneOf(head.severity)];
+    const key = keyOf(head, event);
+    const known = lane.kinds.get(key);
+    if (known && (now < known.openedAt + AGGREGATION_MS || !this.close(lane, key, known))) {
+      if (known.repeats === 0) known.firstAt = now;
+      known.repeats += 1;
+      known.lastAt = now;
+      this.absorbed += 1;
+      return;
+    }
+    const details = detailsOf(event);
+    if (lane.rows.length >= lane.room.rows || lane.bytes + details.length > lane.room.bytes) {
+      this.drop(lane.lane, head.tenantId, now);
+      return;
+    }
+    lane.rows.push({ ...head, id: orderedId(now), occurredAt: now, details, events: 1 });
+    lane.bytes += details.length;
+    // Without room for another kind its repeats are written one by one.
+    if (lane.kinds.size >= lane.room.kinds || lane.bytes + details.length > lane.room.bytes) return;
+    lane.bytes += details.length;
+    lane.kinds.set(key, { head, details, openedAt: now, repeats: 0, firstAt: now, lastAt: now });
+  }
+
+  /** Counts an event, or a row that stands for several, that will never be written. */
+  drop(lane: Lane, tenantId: string | null, now: number, count = 1): void {
+    this.lanes[lane].dropped += count;
+    const own = `${lane}:${tenantId}`;
+    const crowded = this.gaps.size >= GAP_TENANTS && !this.gaps.has(own);
+    const key = crowded ? `${lane}:null` : own;
+    const gap = this.gaps.get(key);
+    if (gap) {
+      gap.to = now;
+      gap.count += count;
+    } else {
+      this.gaps.set(key, { lane, tenantId: crowded ? null : tenantId, from: now, to: now, count });
+    }
+  }
+
+  /**
+   * Up to `max` rows (gaps come on top) in the order of their weight; the caller owns them from now on.
+   * @param ending everything, kinds whose minute is not over included
+   */
+  take(max: number, now: number, ending = false): AuditRow[] {
+    for (const lane of LANES) this.closeKinds(this.lanes[lane], now, ending);
+    const high = this.shift('high', max);
+    const share = Math.ceil((max - high.length) / 2);
+    const rest = this.shift('rest', Math.max(share, max - high.length - this.lanes.success.rows.length));
+    const success = this.shift('success', max - high.length - rest.length);
+    return [...this.takeGaps(now, ending), ...high, ...rest, ...success];
+  }
+
+  private shift(lane: Lane, max: number): AuditRow[] {
+    const state = this.lanes[lane];
+    const taken = state.rows.slice(0, max);
+    state.rows = state.rows.slice(max);
+    for (const row of taken) state.bytes -= row.details.length;
+    return taken;
+  }
+
+  private closeKinds(lane: LaneState, now: number, ending: boolean): void {
+    let closed = 0;
+    for (const [key, kind] of lane.kinds) {
+      if (!ending && (now < kind.openedAt + AGGREGATION_MS || closed >= CLOSE_AT_ONCE)) return;
+      if (!this.close(lane, key, kind)) return;
+      closed += 1;
+    }
+  }
+
+  /** Turns the repeats of a kind into a row; `false` when there is no room, then it goes on counting. */
+  private close(lane: LaneState, key: string, kind: Kind): boolean {
+    if (kind.repeats > 0) {
+      if (lane.rows.length >= lane.room.rows) return false;
+      const { repeats: events, firstAt, lastAt } = kind;
+      const counted = { count: events, firstAt: new Date(firstAt), lastAt: new Date(lastAt) };
+      const details = boundedJson(counted, JSON.parse(kind.details) as Record<string, unknown>);
+      lane.rows.push({ ...kind.head, requestId: null, id: orderedId(lastAt), occurredAt: lastAt, details, events });
+      lane.bytes += details.length;
+    }
+    lane.kinds.delete(key);
+    lane.bytes -= kind.details.length;
+    return true;
+  }
+
+  private takeGaps(now: number, ending: boolean): AuditRow[] {
+    const rows: AuditRow[] = [];
+    for (const [key, gap] of this.gaps) {
+      const over = this.lanes[gap.lane].rows.length < this.lanes[gap.lane].room.rows / 2;
+      if (!ending && !over && now < gap.from + GAP_MS) continue;
+      this.gaps.delete(key);
+      rows.push(gapRow(gap));
+    }
+    return rows;
+  }
+}
+
+export function laneOf(severity: Severity): Lane {
+  if (severity === 'HIGH' || severity === 'CRITICAL') return 'high';
+  return severity === 'INFO' ? 'success' : 'rest';
+}
+
+/** No part can hold NUL any more, so that nobody can make one kind look like another. */
+function keyOf(head: AuditHead, event: AuditEvent): string {
+  const reason = event.details?.['reason'];
+  return [
+    head.eventType, head.severity, head.tenantId, head.deviceId, head.userId, head.actorKind, head.actorId, head.ip,
+    typeof reason === 'string' ? cleanText(reason, 128) : '',
+  ].join('\u0000');
+}
+
+function gapRow({ lane, tenantId, from, to, count }: Gap): AuditRow {
+  return {
+    id: orderedId(to),
+    occurredAt: to,
+    eventType: 'LOG_GAP',
+    severity: 'HIGH',
+    tenantId,
+    deviceId: null,
+    userId: null,
+    actorKind: 'system',
+    actorId: null,
+    ip: null,
+    requestId: null,
+    details: boundedJson({ lane, from: new Date(from), to: new Date(to), count }),
+    events: count,
+  };
+}

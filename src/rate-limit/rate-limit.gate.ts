@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash as digest } from 'node:crypto';
 import { Clock } from '../platform/clock/clock.js';
 import { gcraSpend } from '../platform/redis/gcra.js';
 import { KeyValueStore } from '../platform/redis/key-value.js';
@@ -156,5 +156,5 @@ function windowKey(key: string): string {
 
 /** Keys are hashes: short, and no piece of a request that would keep all of it in memory. */
 function hash(text: string): string {
-  return createHash('sha256').update(text).digest('base64url');
+  return digest('sha256', text, 'base64url');
 }

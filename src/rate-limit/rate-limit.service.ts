@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { Clock } from '../platform/clock/clock.js';
 import { KeyValueStore, type Spent } from '../platform/redis/key-value.js';
@@ -66,5 +66,5 @@ export function rateLimited(retryAfterMs: number): Error {
 function locate(name: LimitName, key: string): { readonly limit: Limit; readonly hashed: string } {
   const limit: Limit = LIMITS[name];
   const meant = limit.keyedBy === 'address' ? addressGroup(key) : key;
-  return { limit, hashed: `limit:${name}:${createHash('sha256').update(meant).digest('base64url')}` };
+  return { limit, hashed: `limit:${name}:${hash('sha256', meant, 'base64url')}` };
 }

@@ -1,4 +1,4 @@
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, hash, timingSafeEqual } from 'node:crypto';
 
 /** What the shared store holds for an entry, and when its source confirmed it (ms since the epoch). */
 export interface Envelope {
@@ -21,7 +21,7 @@ export class EnvelopeSealer {
 
   /** The entry's key in the store: the id is hashed, so that keys are short and name nobody. */
   key(id: string): string {
-    return `${this.name}:${createHash('sha256').update(id).digest('base64url')}`;
+    return `${this.name}:${hash('sha256', id, 'base64url')}`;
   }
 
   seal(key: string, version: number, envelope: Envelope): string {

@@ -92,9 +92,8 @@ export interface MemoryStoreOptions {
  * be pushed out; whatever must not be lost is refused instead.
  */
 export class MemoryStore extends KeyValueStore {
-  readonly shared = false;
+  readonly shared: boolean = false;
   readonly startedAt: number;
-  readonly subscribed = true;
   private readonly clock: Clock;
   private readonly versions: Shelf<Versioned & Expiring>;
   private readonly values: Shelf<{ value: string } & Expiring>;
@@ -208,7 +207,11 @@ export class MemoryStore extends KeyValueStore {
     else this.handlers.set(channel, [handler]);
   }
 
-  override onSubscription(): void {
+  override get subscribed(): boolean {
+    return true;
+  }
+
+  override onSubscription(_handler: (up: boolean) => void): void {
     // Always subscribed: there is never a change to tell.
   }
 

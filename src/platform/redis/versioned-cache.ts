@@ -88,7 +88,7 @@ export class VersionedCache<T, P = unknown> {
   private readonly pending = new Map<string, Pending<T>>();
   private readonly outbox: InvalidationOutbox;
   private generation = 0;
-  /** What the store holds from before this time may have missed an invalidation that a gap kept from it. */
+  /** What the store holds from this time or before may have missed an invalidation that a gap kept from it. */
   private trustedSince = 0;
   private sourcePausedUntil = 0;
   private listening: boolean;
@@ -229,7 +229,7 @@ export class VersionedCache<T, P = unknown> {
   }
 
   private isTrusted(stored: StoredEntry<T>): boolean {
-    return this.age(stored) < this.freshMs && stored.confirmedAt >= this.trustedSince;
+    return this.age(stored) < this.freshMs && stored.confirmedAt > this.trustedSince;
   }
 
   private async withoutSource(

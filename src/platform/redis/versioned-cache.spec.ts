@@ -1,0 +1,115 @@
+import { CacheScene, settle, statusIn } from '../../../test/factories/cache-scene.js';
+import type { FakeSharedStore } from '../../../test/fakes/fake-shared-store.js';
+import { MemoryStore } from './memory-store.js';
+
+const { ID } = CacheScene;
+
+describe('VersionedCache', () => {
+  let scene: CacheScene;
+  let store: FakeSharedStore;
+  let clock: CacheScene['clock'];
+  let source: CacheScene['source'];
+
+  beforeEach(() => {
+    scene = new CacheScene();
+    ({ clock, store, source } = scene);
+  });
+
+  describe('where answers come from', () => {
+    it('asks the source once and then memory, without a promise', async () => {
+      const cache = await scene.cache();
+      expect(cache.peek(ID)).toBeUndefined();
+      expect(await cache.get(ID)).toEqual({ value: { status: 'ACTIVE' }, stale: false, confirmedAt: clock.now() });
+      expect(cache.peek(ID)).toEqual({ status: 'ACTIVE' });
+      await cache.get(ID);
+      expect(source.reads).toBe(1);
+      expect(scene.counted).toEqual(['source', 'memory', 'memory']);
+    });
+
+    it('another process finds it in the store', async () => {
+      await (await scene.cache()).get(ID);
+      const other = await scene.cache();
+      expect(await statusIn(other)).toBe('ACTIVE');
+      expect(source.reads).toBe(1);
+      expect(scene.counted).toContain('store');
+    });
+
+    it('many at once share one question', async () => {
+      const cache = await scene.cache();
+      source.hold();
+      const answers = Array.from({ length: 50 }, () => statusIn(cache));
+      await settle();
+      source.letGo();
+      expect(new Set(await Promise.all(answers))).toEqual(new Set(['ACTIVE']));
+      expect(source.reads).toBe(1);
+    });
+
+    it('reads anew when the last confirmation by the source is too old, however often it was used', async () => {
+      const cache = await scene.cache();
+      await cache.get(ID);
+      for (let second = 0; second < 29; second += 1) {
+        clock.advance(1_000);
+        expect(cache.peek(ID)).toBeDefined();
+      }
+      source.suspend();
+      clock.advance(1_000);
+      expect(cache.peek(ID)).toBeUndefined();
+      expect(await statusIn(cache)).toBe('SUSPENDED');
+    });
+
+    it('taking an entry from the store does not make it younger', async () => {
+      await (await scene.cache()).get(ID);
+      clock.advance(20_000);
+      const other = await scene.cache();
+      await other.get(ID);
+      clock.advance(10_000);
+      expect(other.peek(ID)).toBeUndefined();
+    });
+
+    it('remembers that there is no such thing, for a short time and without sliding', async () => {
+      const cache = await scene.cache();
+      source.row = null;
+      expect((await cache.get(ID)).value).toBeNull();
+      clock.advance(1_900);
+      expect((await cache.get(ID)).value).toBeNull();
+      expect(source.reads).toBe(1);
+      clock.advance(100);
+      source.row = { version: 1, value: { status: 'ACTIVE' } };
+      expect(await statusIn(cache)).toBe('ACTIVE');
+    });
+
+    it('what is born is seen at once, though its absence was remembered', async () => {
+      const cache = await scene.cache();
+      const other = await scene.cache();
+      source.row = null;
+      await Promise.all([cache.get(ID), other.get(ID)]);
+      source.row = { version: 1, value: { status: 'ACTIVE' } };
+      await cache.invalidate(ID, 1);
+      expect([await statusIn(cache), await statusIn(other)]).toEqual(['ACTIVE', 'ACTIVE']);
+    });
+
+    it('questions about unknown ids push out no entry', async () => {
+      const cache = await scene.cache({ maxEntries: 4 });
+      await cache.get(ID);
+      source.row = null;
+      for (let i = 0; i < 100; i += 1) await cache.get(`unknown-${i}`);
+      expect(cache.peek(ID)).toBeDefined();
+    });
+
+    it('holds no more entries than it may', async () => {
+      const cache = await scene.cache({ store: new MemoryStore({ clock }), maxEntries: 3 });
+      for (let i = 0; i < 10; i += 1) await cache.get(`id-${i}`);
+      expect(Array.from({ length: 10 }, (_, i) => cache.peek(`id-${i}`)).filter(Boolean)).toHaveLength(3);
+    });
+
+    it('a store of this process alone is not filled with the same once more, and invalidations still hold', async () => {
+      const alone = new MemoryStore({ clock });
+      const cache = await scene.cache({ store: alone });
+      await cache.get(ID);
+      expect(alone.size).toBe(0);
+      source.suspend();
+      expect(await cache.invalidate(ID, 2)).toBe(true);
+      expect(await statusIn(cache)).toBe('SUSPENDED');
+    });
+  });
+});

@@ -12,6 +12,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { prepare, ROOT } from './prepare.mjs';
 
+/** Roles are named by the policies of the template, so that every clone shares them. */
+const ROLE_PREFIX = 'portcullis_test';
 const TEMPLATE = 'portcullis_template';
 
 const closed = new Promise((resolve) => {
@@ -61,6 +63,11 @@ async function prepareTemplate(url) {
   } finally {
     await client.end();
   }
+  const { migrate } = await import('../dist/platform/database/migrate.js');
+  const { MIGRATIONS } = await import('../dist/migrations/migrations.js');
+  const template = new URL(url);
+  template.pathname = `/${TEMPLATE}`;
+  await migrate({ url: template.href, rolePrefix: ROLE_PREFIX, ssl: { mode: 'disable' }, poolSize: 1, gatePoolSize: 1 }, MIGRATIONS);
 }
 
 /** @returns {Promise<{ url: string | null, stop?: () => Promise<void> }>} */

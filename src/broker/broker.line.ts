@@ -47,7 +47,10 @@ export class BrokerLine {
     private readonly audit: AuditStream,
     private readonly lifecycle: LifecycleService,
     private readonly metrics: BrokerMetrics,
-  ) {}
+  ) {
+    // Failures that only add up over several processes.
+    rateLimit.suspendLater((deviceId) => this.suspend(deviceId, 'FAILURES'));
+  }
 
   connect(body: Buffer, contentType: string): Eventually<Answer> {
     return this.guarded('auth', DENY_CONNECT, () => {
@@ -161,9 +164,9 @@ export class BrokerLine {
     const answer = { json: DENY_CONNECT, allow: false, reason };
     if (question === null) return answer;
     const claimed = readSubject(question.clientid);
-    const { proven, possession } = this.provenBy(question, claimed?.id ?? null, reason, proof);
+    const { proven, possession } = this.provenBy(question, claimed?.name ?? null, reason, proof);
     const { sheddable, suspend } = this.rateLimit.count({
-      claimed: claimed?.id ?? null,
+      claimed: claimed?.name ?? null,
       proven,
       address: question.peerhost,
       possession,

@@ -1,0 +1,21 @@
+import { errorsOf, type ErrorCatalogue } from '../platform/problem/app-error.js';
+
+export const LIFECYCLE_ERRORS = {
+  CREDENTIAL_NOT_FOUND: {
+    status: 404,
+    title: 'No such credential',
+    meaning: 'The device has no credential with this id.',
+  },
+  BULK_LINE_MALFORMED: {
+    status: 400,
+    title: 'The line is not a JSON object',
+    meaning: 'Each line of a bulk request is one JSON object of at most 64 KiB; the other lines are not affected.',
+  },
+  BULK_TOO_LONG: {
+    status: 413,
+    title: 'The bulk request has too many lines',
+    meaning: 'A bulk request holds at most 100 000 lines; what stands before the limit has been registered.',
+  },
+} as const satisfies ErrorCatalogue;
+
+export const lifecycleError = errorsOf(LIFECYCLE_ERRORS);

@@ -1,0 +1,28 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import { AuditModule } from '../audit/audit.module.js';
+import { CredentialsModule } from '../credentials/credentials.module.js';
+import { DevicesModule } from '../devices/devices.module.js';
+import { RateLimitModule } from '../rate-limit/rate-limit.module.js';
+import { BrokerControl } from './broker-control.js';
+import { BulkRegistration } from './bulk.js';
+import { Ejector } from './ejector.js';
+import { LifecycleController } from './lifecycle.controller.js';
+import { LifecycleService } from './lifecycle.service.js';
+import { RegistrationController } from './registration.controller.js';
+import { RegistrationService } from './registration.service.js';
+import { ServiceAccountsLifecycleController } from './service-accounts-lifecycle.controller.js';
+import { SessionNarrowing } from './session-narrowing.js';
+import { TrustService } from './trust.service.js';
+
+@Module({
+  imports: [AuditModule, DevicesModule, CredentialsModule, RateLimitModule],
+  controllers: [RegistrationController, LifecycleController, ServiceAccountsLifecycleController],
+  providers: [LifecycleService, RegistrationService, BulkRegistration, TrustService, Ejector, SessionNarrowing],
+  exports: [LifecycleService],
+})
+export class LifecycleModule {
+  /** @param broker the form of `BrokerControl` that fits the broker of this installation. */
+  static forRoot(broker: BrokerControl): DynamicModule {
+    return { module: LifecycleModule, providers: [{ provide: BrokerControl, useValue: broker }] };
+  }
+}

@@ -1,0 +1,129 @@
+import { Injectable } from '@nestjs/common';
+import type { TenantPrincipal } from '../access/principal.js';
+import { actorOf, type AuditActor, type AuditEventType } from '../audit/audit-event.js';
+import { AuditService } from '../audit/audit.service.js';
+import { CredentialsService } from '../credentials/credentials.service.js';
+import { nextStates, type DeviceRecord, type DeviceStatus } from '../devices/device.js';
+import { devicesError } from '../devices/devices.errors.js';
+import { DevicesGate } from '../devices/devices.gate.js';
+import { DevicesService } from '../devices/devices.service.js';
+import { Transactions, type Transaction } from '../platform/database/transactions.js';
+import { RateLimitGate } from '../rate-limit/rate-limit.gate.js';
+import { Ejector, Stopwatch, type Ejection } from './ejector.js';
+
+export interface LifecycleResult {
+  readonly device: DeviceRecord;
+  readonly ejection: Ejection;
+}
+
+interface Change {
+  readonly tenantId: string;
+  readonly deviceId: string;
+  readonly actor: AuditActor;
+  readonly userId: string | null;
+  readonly reason: string;
+  readonly event: AuditEventType;
+  readonly to: DeviceStatus | 'BEFORE_QUARANTINE';
+}
+
+/** State of a device's trust: each change commits with its audit row, then caches and live sessions follow. */
+@Injectable()
+export class LifecycleService {
+  constructor(
+    private readonly transactions: Transactions,
+    private readonly devices: DevicesService,
+    private readonly gate: DevicesGate,
+    private readonly credentials: CredentialsService,
+    private readonly audit: AuditService,
+    private readonly ejector: Ejector,
+    private readonly rateLimit: RateLimitGate,
+  ) {}
+
+  /** PENDING or SUSPENDED → ACTIVE; lifts bans and forgets the failures that suspended it. */
+  async activate(me: TenantPrincipal, deviceId: string, reason: string): Promise<LifecycleResult> {
+    const watch = new Stopwatch();
+    const device = await this.change(watch, { ...by(me, deviceId, reason), event: 'DEVICE_ACTIVATED', to: 'ACTIVE' });
+    this.rateLimit.reset(deviceId);
+    await watch.time('unban', () => this.ejector.readmit({ kind: 'device', id: deviceId, tenantId: me.tenantId }));
+    return { device, ejection: { confirmed: true, steps: watch.steps, totalMs: watch.totalMs, sweepAt: null } };
+  }
+
+  suspend(me: TenantPrincipal, deviceId: string, reason: string): Promise<LifecycleResult> {
+    return this.changeAndEject({ ...by(me, deviceId, reason), event: 'DEVICE_SUSPENDED', to: 'SUSPENDED' }, true);
+  }
+
+  /** Confined to its remediation topics: kicked so that it comes back under the new rules, but not banned. */
+  quarantine(me: TenantPrincipal, deviceId: string, reason: string): Promise<LifecycleResult> {
+    return this.changeAndEject({ ...by(me, deviceId, reason), event: 'DEVICE_QUARANTINED', to: 'QUARANTINED' }, false);
+  }
+
+  /** Back to the state before the quarantine; kicked so that it comes back under its own rules. */
+  release(me: TenantPrincipal, deviceId: string, reason: string): Promise<LifecycleResult> {
+    return this.changeAndEject({ ...by(me, deviceId, reason), event: 'DEVICE_RELEASED', to: 'BEFORE_QUARANTINE' }, false);
+  }
+
+  /** The end: every credential is revoked in the same transaction. */
+  decommission(me: TenantPrincipal, deviceId: string, reason: string): Promise<LifecycleResult> {
+    const change: Change = { ...by(me, deviceId, reason), event: 'DEVICE_DECOMMISSIONED', to: 'DECOMMISSIONED' };
+    return this.changeAndEject(change, true, async (tx) => {
+      await this.credentials.revokeAll(tx, { kind: 'device', id: deviceId, tenantId: me.tenantId }, 'DECOMMISSIONED');
+    });
+  }
+
+  /**
+   * Ordered by the broker's door when a device failed too often. Idempotent: only an ACTIVE device is suspended.
+   * Nobody waits for it.
+   */
+  async suspendForFailures(deviceId: string, why: string): Promise<void> {
+    const { facts } = await this.gate.facts('device', deviceId);
+    if (facts === null || facts.status !== 'ACTIVE') return;
+    await this.changeAndEject({
+      tenantId: facts.tenantId,
+      deviceId,
+      actor: { kind: 'system', id: 'rate-limit' },
+      userId: null,
+      reason: `repeated authentication failures (${why})`,
+      event: 'DEVICE_SUSPENDED',
+      to: 'SUSPENDED',
+    }, true);
+  }
+
+  private async changeAndEject(change: Change, ban: boolean, also?: (tx: Transaction) => Promise<void>): Promise<LifecycleResult> {
+    const watch = new Stopwatch();
+    const device = await this.change(watch, change, also);
+    const target = { kind: 'device', id: change.deviceId, tenantId: change.tenantId } as const;
+    return { device, ejection: await this.ejector.eject(target, change.event, ban, watch) };
+  }
+
+  private async change(watch: Stopwatch, change: Change, also?: (tx: Transaction) => Promise<void>): Promise<DeviceRecord> {
+    const device = await watch.time('state', () => this.transactions.run({ tenantId: change.tenantId }, async (tx) => {
+      const before = await this.devices.lock(tx, change.deviceId);
+      const to = change.to === 'BEFORE_QUARANTINE' ? before.statusBeforeQuarantine : change.to;
+      if (to === null || !nextStates(before).includes(to) || !fits(change, before.status)) {
+        throw devicesError('DEVICE_STATE_CONFLICT', { detail: `The device is ${before.status}.` });
+      }
+      const after = await this.devices.changeStatus(tx, before, to, change.reason);
+      if (also) await also(tx);
+      await this.audit.record(tx, {
+        type: change.event,
+        tenantId: change.tenantId,
+        deviceId: change.deviceId,
+        userId: change.userId,
+        actor: change.actor,
+        details: { from: before.status, to, reason: change.reason },
+      });
+      return after;
+    }));
+    await watch.time('invalidate', () => this.gate.invalidate('device', device.id, device.version));
+    return device;
+  }
+}
+
+/** Verbs are narrower than the state table: a quarantine ends by `release`, never by `activate` or `suspend`. */
+function fits(change: Change, from: DeviceStatus): boolean {
+  return from !== 'QUARANTINED' || change.to === 'BEFORE_QUARANTINE' || change.to === 'DECOMMISSIONED';
+}
+
+function by(me: TenantPrincipal, deviceId: string, reason: string): Omit<Change, 'event' | 'to'> {
+  return { tenantId: me.tenantId, deviceId, reason, actor: actorOf(me), userId: me.kind === 'user' ? me.id : null };
+}

@@ -1,0 +1,116 @@
+import { Injectable } from '@nestjs/common';
+import type { TenantPrincipal } from '../access/principal.js';
+import { actorOf } from '../audit/audit-event.js';
+import { AuditService } from '../audit/audit.service.js';
+import { CredentialsService } from '../credentials/credentials.service.js';
+import { devicesError } from '../devices/devices.errors.js';
+import { DevicesService } from '../devices/devices.service.js';
+import { ServiceAccountsService, type ServiceAccountRecord } from '../devices/service-accounts.service.js';
+import { Transactions } from '../platform/database/transactions.js';
+import { Ejector, type Ejection } from './ejector.js';
+
+export interface RotatedSecret {
+  readonly secret: string;
+  readonly previousValidUntil: Date | null;
+}
+
+/** Secrets and service accounts over their life: issued, rotated with overlap, revoked together with what came from them. */
+@Injectable()
+export class TrustService {
+  constructor(
+    private readonly transactions: Transactions,
+    private readonly devices: DevicesService,
+    private readonly serviceAccounts: ServiceAccountsService,
+    private readonly credentials: CredentialsService,
+    private readonly audit: AuditService,
+    private readonly ejector: Ejector,
+  ) {}
+
+  /** Old and new both connect for an hour; the old one's end was told to the broker at CONNECT, so nothing is cut now. */
+  rotateClientSecret(me: TenantPrincipal, deviceId: string): Promise<RotatedSecret> {
+    return this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
+      const device = await this.devices.lock(tx, deviceId);
+      if (device.status === 'DECOMMISSIONED') throw devicesError('DEVICE_DECOMMISSIONED');
+      const rotated = await this.credentials.rotateSecret(tx, { kind: 'device', id: deviceId, tenantId: me.tenantId });
+      await this.audit.record(tx, {
+        type: 'SECRET_ROTATED',
+        tenantId: me.tenantId,
+        deviceId,
+        userId: me.id,
+        actor: actorOf(me),
+        details: { credentialId: rotated.credentialId, previousValidUntil: rotated.previousValidUntil },
+      });
+      return rotated;
+    });
+  }
+
+  /** Revokes a credential and what came from it, then cuts the sessions of the device: they may rest on it. */
+  async revokeCredential(
+    me: TenantPrincipal,
+    deviceId: string,
+    credentialId: string,
+    reason: string,
+  ): Promise<{ revoked: string[]; ejection: Ejection }> {
+    const owner = { kind: 'device', id: deviceId, tenantId: me.tenantId } as const;
+    const { revoked } = await this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
+      await this.devices.lock(tx, deviceId);
+      const result = await this.credentials.revoke(tx, owner, credentialId, reason);
+      await this.audit.record(tx, {
+        type: 'CREDENTIAL_REVOKED',
+        tenantId: me.tenantId,
+        deviceId,
+        userId: me.id,
+        actor: actorOf(me),
+        details: { credentialId, revoked: result.revoked, reason },
+      });
+      return result;
+    });
+    return { revoked, ejection: await this.ejector.eject(owner, 'CREDENTIAL_REVOKED', false) };
+  }
+
+  createServiceAccount(me: TenantPrincipal, name: string): Promise<{ account: ServiceAccountRecord; secret: string }> {
+    return this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
+      const account = await this.serviceAccounts.create(tx, { name });
+      const { secret } = await this.credentials.issueSecret(tx, { kind: 'service', id: account.id, tenantId: me.tenantId });
+      await this.audit.record(tx, {
+        type: 'SERVICE_ACCOUNT_CREATED',
+        tenantId: me.tenantId,
+        userId: me.id,
+        actor: actorOf(me),
+        details: { serviceAccountId: account.id, name },
+      });
+      return { account, secret };
+    });
+  }
+
+  rotateServiceSecret(me: TenantPrincipal, id: string): Promise<RotatedSecret & { account: ServiceAccountRecord }> {
+    return this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
+      const account = await this.serviceAccounts.lock(tx, id);
+      const rotated = await this.credentials.rotateSecret(tx, { kind: 'service', id, tenantId: me.tenantId });
+      await this.audit.record(tx, {
+        type: 'SECRET_ROTATED',
+        tenantId: me.tenantId,
+        userId: me.id,
+        actor: actorOf(me),
+        details: { serviceAccountId: id, credentialId: rotated.credentialId, previousValidUntil: rotated.previousValidUntil },
+      });
+      return { account, ...rotated };
+    });
+  }
+
+  async disableServiceAccount(me: TenantPrincipal, id: string, reason: string): Promise<{ account: ServiceAccountRecord; ejection: Ejection }> {
+    const account = await this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
+      const before = await this.serviceAccounts.lock(tx, id);
+      const after = await this.serviceAccounts.changeStatus(tx, before, 'DISABLED');
+      await this.audit.record(tx, {
+        type: 'SERVICE_ACCOUNT_DISABLED',
+        tenantId: me.tenantId,
+        userId: me.id,
+        actor: actorOf(me),
+        details: { serviceAccountId: id, reason },
+      });
+      return after;
+    });
+    return { account, ejection: await this.ejector.eject({ kind: 'service', id, tenantId: me.tenantId }, 'SERVICE_ACCOUNT_DISABLED', true) };
+  }
+}

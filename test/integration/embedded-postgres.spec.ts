@@ -32,7 +32,8 @@ afterEach(async () => {
   running.clear();
   for (const child of children) child.kill('SIGKILL');
   children.clear();
-  await fs.rm(folder, { recursive: true, force: true });
+  // A server whose app was killed is still writing its last checkpoint: removing is tried again until it has ended.
+  await fs.rm(folder, { recursive: true, force: true, maxRetries: 40, retryDelay: 50 });
 });
 
 async function start(options: Partial<Parameters<typeof startEmbeddedPostgres>[0]> = {}): Promise<EmbeddedPostgres> {

@@ -131,7 +131,7 @@ export class Authorization {
     if (!isPrefixed(filter)) return true;
     if (!this.sharedNoted) {
       this.sharedNoted = true;
-      this.parts.logger.warn({ filter }, 'the embedded broker has no shared or exclusive subscriptions and refuses them');
+      this.parts.logger.warn({ filter }, 'shared and exclusive subscriptions are refused by the embedded broker');
     }
     return false;
   }

@@ -14,9 +14,15 @@ interface StoredSession {
 }
 
 /** A message waiting for its acknowledgement, or the PUBREL that took its place. */
-type QueuedPacket = Pick<AedesPublishPacket, 'brokerId' | 'brokerCounter' | 'messageId'> & { readonly cmd: string };
+interface QueuedPacket {
+  readonly cmd: string;
+  readonly brokerId?: string;
+  readonly brokerCounter?: number;
+  messageId?: number;
+}
 
 type ClientRef = { readonly id: string };
+type ClientState = { readonly closed: boolean; readonly clean: boolean };
 
 /** EMQX's `max_mqueue_len`. */
 const MAX_QUEUE = 1000;
@@ -115,7 +121,10 @@ export class SessionStore {
     queue.push({ ...packet, qos, messageId: undefined } as QueuedPacket);
   }
 
-  async outgoingEnqueueCombi(subs: readonly { clientId: string; qos: number }[], packet: AedesPublishPacket): Promise<void> {
+  async outgoingEnqueueCombi(
+    subs: readonly { clientId: string; qos: number }[],
+    packet: AedesPublishPacket,
+  ): Promise<void> {
     for (const sub of subs) await this.outgoingEnqueue(sub, packet);
   }
 
@@ -145,7 +154,9 @@ export class SessionStore {
     return Readable.from([...(this.sessions.get(client.id)?.queue ?? [])]);
   }
 
-  async incomingStorePacket(client: ClientRef, packet: { messageId?: number }): Promise<void> {
+  async incomingStorePacket(client: ClientRef & ClientState, packet: { messageId?: number }): Promise<void> {
+    // A clean session that has just ended must not begin anew: its packet ids would pass for duplicates later.
+    if (client.closed && client.clean) return;
     if (packet.messageId !== undefined) this.sessionOf(client.id).incoming.add(packet.messageId);
   }
 

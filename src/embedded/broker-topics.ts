@@ -1,4 +1,4 @@
-/** Topic arithmetic of the embedded broker. Shares nothing with the code that makes the rules, which it stands to test. */
+/** Topic arithmetic of the embedded broker; shares no code with the makers of the rules, whom it helps to test. */
 
 /** Where denied messages go: no filter reaches it, see `isBrokerOwn`. */
 export const DENIED_TOPIC = '$portcullis/denied';

@@ -4,6 +4,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { SystemClock } from '../platform/clock/clock.js';
 import type { Clock } from '../platform/clock/clock.js';
+import type { BrokerControl } from '../lifecycle/broker-control.js';
 import { Admission } from './broker-admission.js';
 import { Authorization } from './broker-authorization.js';
 import { Bans } from './broker-bans.js';
@@ -37,7 +38,7 @@ const NEVER_MS = 2 ** 29 - 1;
  * to their answers as EMQX does. Sessions, bans and retained messages live in memory. The verbs are those of the port
  * for broker control.
  */
-export class EmbeddedBroker {
+export class EmbeddedBroker implements BrokerControl {
   readonly kind = 'embedded';
   readonly counters: BrokerCounters = {
     connections: 0,

@@ -119,7 +119,7 @@ async function readJson(response: http.IncomingMessage): Promise<Record<string, 
   // Case-sensitive, and without a default: so is EMQX's authenticator.
   if (!response.headers['content-type']?.startsWith('application/json')) throw new Error('answer is not JSON');
   const value = parseJson(Buffer.concat(chunks).toString('utf8'));
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Error('answer is not a JSON object');
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Error('answer is no JSON object');
   return value as Record<string, unknown>;
 }
 

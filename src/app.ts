@@ -1,6 +1,5 @@
 import cookie from '@fastify/cookie';
 import helmet from '@fastify/helmet';
-import { RequestMethod } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -13,6 +12,7 @@ import { withRequestContext } from './platform/context/request-context.js';
 import { renderErrorPage } from './platform/problem/error-page.js';
 import { ProblemFilter, sendProblem } from './platform/problem/problem.filter.js';
 import { platformError } from './platform/problem/platform.errors.js';
+import { globalPrefix } from './platform/http/prefix.js';
 import { validationPipe } from './platform/http/validation.js';
 import { NestLogger } from './platform/telemetry/nest-logger.js';
 import { logger } from './platform/telemetry/logger.js';
@@ -65,11 +65,11 @@ export async function createApp(options: AppOptions): Promise<NestFastifyApplica
     exposedHeaders: EXPOSED_HEADERS,
     maxAge: 600,
   });
-  app.setGlobalPrefix('api/v1', { exclude: [{ path: '.well-known/*path', method: RequestMethod.GET }] });
+  globalPrefix(app);
   app.useGlobalPipes(validationPipe());
   app.useGlobalFilters(new ProblemFilter(publicUrl));
   serveErrorPage(fastify);
-  serveOpenApi(app, openApiDocument(app, config));
+  serveOpenApi(app, openApiDocument(app));
   return app;
 }
 

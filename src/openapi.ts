@@ -1,9 +1,15 @@
-import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
+import { AppModule } from './app.module.js';
+import { UnmanagedBroker } from './lifecycle/broker-control.js';
+import { SystemClock } from './platform/clock/clock.js';
 import type { Config } from './platform/config/config.js';
+import { globalPrefix } from './platform/http/prefix.js';
+import { MemoryStore } from './platform/redis/memory-store.js';
 
 /** The OpenAPI document, generated from the routes and their shapes. */
-export function openApiDocument(app: NestFastifyApplication, _config: Config): OpenAPIObject {
+export function openApiDocument(app: NestFastifyApplication): OpenAPIObject {
   const options = new DocumentBuilder()
     .setTitle('Portcullis')
     .setDescription('Device security for an MQTT fleet: identities, rules, audit.')
@@ -17,6 +23,15 @@ export function openApiDocument(app: NestFastifyApplication, _config: Config): O
     operationIdFactory: (controller, method) => `${controller.replace(/Controller$/, '')}.${method}`,
   });
   return addProblemResponses(document);
+}
+
+/** The document without a running application: nothing is connected to, no provider is made. */
+export async function describeApi(config: Config): Promise<OpenAPIObject> {
+  const store = new MemoryStore({ clock: new SystemClock() });
+  const module = AppModule.forRoot({ config, store, brokerControl: new UnmanagedBroker() });
+  const app = await NestFactory.create<NestFastifyApplication>(module, new FastifyAdapter(), { preview: true, logger: false });
+  globalPrefix(app);
+  return openApiDocument(app);
 }
 
 /** Swagger UI at `/docs`, the document itself at `/docs/openapi.json`. */

@@ -1,0 +1,66 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { writeDocs } from './docs.js';
+import { runStandaloneBroker } from './embedded/broker-standalone.js';
+import { MIGRATIONS } from './migrations/migrations.js';
+import { processEnvironment } from './platform/config/environment.js';
+import { dataDirectoryOf, readConfig } from './platform/config/read-config.js';
+import { migrate } from './platform/database/migrate.js';
+import { logger } from './platform/telemetry/logger.js';
+
+const HELP = `portcullis <command>
+
+  broker               the embedded MQTT 3.1.1 broker alone: asks the callbacks at INTERNAL_HOST:INTERNAL_PORT,
+                       listens on MQTT_PORT of the loopback interface
+  migrate              bring the database of DATABASE_URL (or DATABASE_URL_MIGRATOR) to the newest schema
+  docs [--check]       write docs/{errors,permissions,configuration}.md and docs/openapi.json, or compare them
+  help                 this text
+`;
+
+/** Secrets of a development installation, where they are not in the environment. Read only: the data directory may be held. */
+function generatedSecrets(env: ReturnType<typeof processEnvironment>): Record<string, string> {
+  try {
+    return JSON.parse(readFileSync(path.join(dataDirectoryOf(env), 'secrets.json'), 'utf8')) as Record<string, string>;
+  } catch {
+    return {};
+  }
+}
+
+async function main([command = 'help', ...rest]: string[]): Promise<number> {
+  const env = processEnvironment();
+  switch (command) {
+    case 'broker': {
+      const config = readConfig(env, generatedSecrets(env), { databaseUrl: 'postgresql://unused/unused' });
+      await runStandaloneBroker({
+        host: '127.0.0.1',
+        port: config.mqtt.port,
+        callbackUrl: `http://${config.internal.host}:${config.internal.port}`,
+        internalSecret: config.internal.secrets[0] ?? '',
+        logger,
+      });
+      return 0;
+    }
+    case 'migrate': {
+      const config = readConfig(env, generatedSecrets(env));
+      const done = await migrate(config.database, MIGRATIONS);
+      process.stdout.write(done.length === 0 ? 'The schema is the newest.\n' : `${done.join('\n')}\n`);
+      return 0;
+    }
+    case 'docs':
+      return writeDocs(rest.includes('--check'));
+    case 'help':
+    case '--help':
+      process.stdout.write(HELP);
+      return 0;
+    default:
+      process.stderr.write(`Unknown command "${command}".\n\n${HELP}`);
+      return 2;
+  }
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}

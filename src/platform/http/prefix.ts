@@ -1,0 +1,6 @@
+import { RequestMethod, type INestApplication } from '@nestjs/common';
+
+/** Everything stands below `/api/v1`, but for what other standards place at the root (RFC 8615). */
+export function globalPrefix(app: INestApplication): void {
+  app.setGlobalPrefix('api/v1', { exclude: [{ path: '.well-known/*path', method: RequestMethod.GET }] });
+}

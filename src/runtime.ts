@@ -1,0 +1,134 @@
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { createApp, listen } from './app.js';
+import { BootstrapService } from './auth/bootstrap.service.js';
+import { BrokerDoor } from './broker/door.js';
+import { EmbeddedBroker } from './embedded/broker.js';
+import { openDataDirectory } from './embedded/data-directory.js';
+import { EmbeddedControl } from './embedded/embedded-control.js';
+import { startEmbeddedPostgres } from './embedded/postgres.js';
+import { UnmanagedBroker } from './lifecycle/broker-control.js';
+import { MIGRATIONS } from './migrations/migrations.js';
+import { SystemClock } from './platform/clock/clock.js';
+import type { Config } from './platform/config/config.js';
+import type { Environment } from './platform/config/environment.js';
+import { loadGeneratedSecrets } from './platform/config/generated-secrets.js';
+import { dataDirectoryOf, isProduction, readConfig } from './platform/config/read-config.js';
+import { InstanceLock } from './platform/database/instance-lock.js';
+import { migrate } from './platform/database/migrate.js';
+import type { KeyValueStore } from './platform/redis/key-value.js';
+import { MemoryStore } from './platform/redis/memory-store.js';
+import { RedisStore } from './platform/redis/redis-store.js';
+import { logger } from './platform/telemetry/logger.js';
+
+/** A running installation, or the part of it that this process is. */
+export interface Runtime {
+  readonly config: Config;
+  readonly app: NestFastifyApplication;
+  /** Where REST, callbacks and MQTT can be reached; `null` for what does not run in this process. */
+  readonly addresses: { readonly rest: string | null; readonly internal: number | null; readonly mqtt: number | null };
+  /** The first admin, if this start made it. */
+  readonly firstAdmin: { readonly email: string; readonly password: string | null } | null;
+  stop(): Promise<void>;
+}
+
+/** Told when a part that cannot be done without has gone. */
+export type Fatal = (error: Error) => void;
+
+/**
+ * Starts everything in the order in which it is needed, and stops it in reverse. What fails half-way takes down what was started.
+ * @throws one error with one clear sentence (or, for the configuration, one line a variable).
+ */
+export async function startRuntime(env: Environment, fatal: Fatal): Promise<Runtime> {
+  const stops: (() => Promise<void>)[] = [];
+  const stop = async (): Promise<void> => {
+    for (const step of stops.splice(0).reverse()) {
+      await step().catch((error: unknown) => logger.error({ err: error }, 'a part did not stop cleanly'));
+    }
+  };
+  try {
+    const { config, embeddedDatabase } = await configure(env, fatal, stops);
+    logger.level = config.logLevel;
+    await migrate(config.database, MIGRATIONS);
+    const lock = await InstanceLock.take(config.database, config.redis.url !== undefined);
+    stops.push(() => lock.release());
+    const store = await openStore(config);
+    const control = config.mqtt.url === undefined ? new EmbeddedControl() : new UnmanagedBroker();
+    const app = await createApp({ config, store, brokerControl: control });
+    stops.push(() => app.close());
+    await app.init();
+    const firstAdmin = await app.get(BootstrapService).ensureFirstAdmin();
+    const addresses = await openListeners(app, config, control, stops);
+    logger.info({ ...addresses, role: config.role, embeddedDatabase, redis: config.redis.url !== undefined }, 'Portcullis is up');
+    return { config, app, addresses, firstAdmin, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function configure(
+  env: Environment,
+  fatal: Fatal,
+  stops: (() => Promise<void>)[],
+): Promise<{ config: Config; embeddedDatabase: boolean }> {
+  // Production has no data directory: nothing is generated and nothing is embedded.
+  if (isProduction(env)) return { config: readConfig(env), embeddedDatabase: false };
+  const directory = await openDataDirectory(dataDirectoryOf(env));
+  stops.push(() => directory.close());
+  const secrets = loadGeneratedSecrets(directory.path);
+  // Read once before anything is started, so that a bad variable does not cost a database start.
+  const config = readConfig(env, secrets, { databaseUrl: 'postgresql://embedded/portcullis' });
+  if (env['DATABASE_URL']) return { config, embeddedDatabase: false };
+  const postgres = await startEmbeddedPostgres({
+    dataDir: directory.path,
+    logger: { log: (message) => logger.debug(message) },
+    onExit: fatal,
+  });
+  stops.push(() => postgres.stop());
+  return { config: readConfig(env, secrets, { databaseUrl: postgres.url }), embeddedDatabase: true };
+}
+
+async function openStore(config: Config): Promise<KeyValueStore> {
+  const { url } = config.redis;
+  if (url === undefined) return new MemoryStore({ clock: new SystemClock() });
+  const store = new RedisStore({
+    url,
+    onEvent: ({ connection, up, reason }) => {
+      if (up) logger.info({ connection }, 'Redis is connected');
+      else logger.warn({ connection, reason }, 'Redis is gone; Postgres serves until it is back');
+    },
+  });
+  const { problem } = await store.checkEviction();
+  if (problem !== null) logger.warn(problem);
+  return store;
+}
+
+async function openListeners(
+  app: NestFastifyApplication,
+  config: Config,
+  control: EmbeddedControl | UnmanagedBroker,
+  stops: (() => Promise<void>)[],
+): Promise<Runtime['addresses']> {
+  let internal: number | null = null;
+  let mqtt: number | null = null;
+  if (config.role !== 'api') {
+    const door = app.get(BrokerDoor);
+    await door.open();
+    internal = door.port;
+  }
+  const rest = config.role === 'gate' ? null : await listen(app, config);
+  if (control instanceof EmbeddedControl && internal !== null) {
+    const broker = await EmbeddedBroker.start({
+      host: '127.0.0.1',
+      port: config.mqtt.port,
+      callbackUrl: `http://${config.internal.host}:${internal}`,
+      internalSecret: config.internal.secrets[0] ?? '',
+      logger,
+    });
+    control.attach(broker);
+    // Stopped first of all: clients are told before what answers them goes away.
+    stops.push(() => broker.stop());
+    mqtt = broker.port;
+  }
+  return { rest, internal, mqtt };
+}

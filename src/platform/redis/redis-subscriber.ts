@@ -72,6 +72,7 @@ export class RedisSubscriber {
 
   close(): void {
     this.closing = true;
+    this.change(false);
     this.redis.disconnect();
   }
 

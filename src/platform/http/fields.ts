@@ -18,6 +18,7 @@ import {
   Matches,
   Max,
   Min,
+  ValidateIf,
   ValidateNested,
 } from 'class-validator';
 
@@ -27,7 +28,7 @@ import {
 
 interface FieldOptions {
   readonly optional?: boolean;
-  /** Answers only: the field may be null. */
+  /** The field may be null; in a request only if it is optional as well. */
   readonly nullable?: boolean;
   readonly description?: string;
   readonly example?: unknown;
@@ -43,7 +44,8 @@ function field(options: FieldOptions, api: ApiPropertyOptions, ...validators: Pr
       ...(description === undefined ? {} : { description }),
       ...(example === undefined ? {} : { example }),
     } as ApiPropertyOptions),
-    ...(optional ? [IsOptional()] : []),
+    // "Left out" and null are two things: null passes only where it means something.
+    ...(optional ? [nullable ? IsOptional() : ValidateIf((_, value) => value !== undefined)] : []),
     ...validators,
   );
 }

@@ -11,22 +11,28 @@ const IMMEDIATE_SHUTDOWN_MS = 10_000;
  * Stops what an earlier, killed Portcullis left running on this cluster, and waits until it is gone. To be called
  * only while the data directory is held.
  *
- * A process is touched only when it is a postgres whose working directory is this very cluster; a number in
- * postmaster.pid that now belongs to something else is never signalled, and its stale file is removed, as the server
- * would otherwise refuse to start.
+ * Only one process is ever signalled: the one named in postmaster.pid, and only while it is a postgres whose working
+ * directory is this very cluster. Looking through /proc serves for waiting alone, so that no mistake in recognising a
+ * server can reach another program: backends that outlive their postmaster end by themselves.
+ *
+ * A number in postmaster.pid that now belongs to something else is left alone, and its stale file removed, as the
+ * server would otherwise refuse to start.
  *
  * @throws Error when a leftover server does not stop.
  */
 export async function stopLeftover(cluster: string): Promise<void> {
-  const pid = await recordedPid(cluster);
-  if (pid !== undefined && (await isServerOf(pid, cluster))) signal(pid, 'SIGINT');
-  if (!(await allGone(cluster, pid, FAST_SHUTDOWN_MS))) {
-    for (const rest of await serversOf(cluster, pid)) signal(rest, 'SIGQUIT');
-    if (!(await allGone(cluster, pid, IMMEDIATE_SHUTDOWN_MS))) {
-      throw new Error(`An earlier embedded PostgreSQL (pid ${pid ?? 'unknown'}) on ${cluster} does not stop.`);
+  const postmaster = await recordedPid(cluster);
+  for (const [order, waitMs] of [['SIGINT', FAST_SHUTDOWN_MS], ['SIGQUIT', IMMEDIATE_SHUTDOWN_MS]] as const) {
+    if (postmaster !== undefined && (await isServerOf(postmaster, cluster))) signal(postmaster, order);
+    if (await allGone(cluster, postmaster, waitMs)) {
+      if (postmaster !== undefined && signal(postmaster, 0)) {
+        await fs.rm(path.join(cluster, 'postmaster.pid'), { force: true });
+      }
+      return;
     }
   }
-  if (pid !== undefined && signal(pid, 0)) await fs.rm(path.join(cluster, 'postmaster.pid'), { force: true });
+  const left = (await serversOf(cluster, postmaster)).join(', ');
+  throw new Error(`An earlier embedded PostgreSQL on ${cluster} does not stop (process ${left}): stop it by hand.`);
 }
 
 /** First line of postmaster.pid, if there is such a file. */

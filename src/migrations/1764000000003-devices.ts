@@ -134,8 +134,11 @@ export class Devices1764000000003 implements MigrationInterface {
       SELECT 'device'::text AS kind, d.id, d.tenant_id, t.status AS tenant_status, d.status, d.slug,
         d.version + t.version AS version, d.allowed_proofs, d.tokens_not_before,
         (SELECT coalesce(json_agg(m.group_id ORDER BY m.group_id), '[]') FROM group_members m WHERE m.device_id = d.id) AS groups,
-        (SELECT coalesce(json_agg(${rule} ORDER BY r.created_at, r.id), '[]') FROM topic_rules r
-          WHERE r.device_id = d.id OR r.group_id IN (SELECT m.group_id FROM group_members m WHERE m.device_id = d.id)) AS rules
+        -- Two branches, not OR: each then goes by its own partial index.
+        (SELECT coalesce(json_agg(${rule} ORDER BY r.created_at, r.id), '[]') FROM (
+          SELECT r.* FROM topic_rules r WHERE r.device_id = d.id
+          UNION ALL
+          SELECT r.* FROM group_members m JOIN topic_rules r ON r.group_id = m.group_id WHERE m.device_id = d.id) r) AS rules
       FROM devices d JOIN tenants t ON t.id = d.tenant_id
       UNION ALL
       SELECT 'service', s.id, s.tenant_id, t.status, s.status, NULL, s.version + t.version, NULL, NULL, '[]',

@@ -1,0 +1,133 @@
+import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
+import { Clock } from '../platform/clock/clock.js';
+import { CONFIG, type Config } from '../platform/config/config.js';
+import { DataKeys } from '../platform/crypto/data-keys.js';
+import { Pools } from '../platform/database/pools.js';
+import type { Transaction } from '../platform/database/transactions.js';
+import { isCanonicalUuid } from '../platform/http/uuid-param.js';
+import { KeyValueStore } from '../platform/redis/key-value.js';
+import { VersionedCache } from '../platform/redis/versioned-cache.js';
+import { compileFacts, readFacts, type CompileOptions, type Facts, type FactsRow, type PlainFacts } from './facts.js';
+
+export interface FactsAnswer {
+  /** `null`: no such device or service account. */
+  readonly facts: Facts | null;
+  /** Postgres cannot be asked; these are its last words, not older than `STALE_FACTS_MAX`. */
+  readonly stale: boolean;
+}
+
+type Kind = Facts['kind'];
+
+const CHANNEL = 'portcullis:facts';
+/** One subject's facts weigh some kilobytes once compiled. */
+const MAX_ENTRIES = 20_000;
+/** Subjects read and invalidated at a time when a whole tenant changes. */
+const BATCH = 500;
+const UNKNOWN: FactsAnswer = { facts: null, stale: false };
+
+const COLUMNS = 'kind, id, tenant_id, tenant_status, status, slug, version, allowed_proofs, tokens_not_before, groups, rules';
+/** Named, so that each connection plans it once. `kind` stands in the text: the planner then drops the other half of the view. */
+const STATEMENTS = {
+  device: { name: 'facts-of-device', text: `SELECT ${COLUMNS} FROM subject_facts WHERE kind = 'device' AND id = $1` },
+  service: { name: 'facts-of-service', text: `SELECT ${COLUMNS} FROM subject_facts WHERE kind = 'service' AND id = $1` },
+} as const;
+
+/**
+ * The broker's view of the registry: facts by id, from process memory, the shared store or one SQL statement, in this order.
+ * Who changes anything in the facts raises their version in the same transaction and calls `invalidate` after the commit.
+ */
+@Injectable()
+export class DevicesGate implements OnModuleInit {
+  private cache: VersionedCache<Facts, PlainFacts> | undefined;
+  private readonly compileOptions: CompileOptions;
+
+  constructor(
+    @Inject(CONFIG) private readonly config: Config,
+    private readonly clock: Clock,
+    private readonly store: KeyValueStore,
+    private readonly keys: DataKeys,
+    private readonly pools: Pools,
+  ) {
+    const { mqtt, gate } = config;
+    this.compileOptions = { prefix: mqtt.topicPrefix, profile: mqtt.topicProfile, terminal: gate.aclTerminal };
+  }
+
+  async onModuleInit(): Promise<void> {
+    const cache = new VersionedCache<Facts, PlainFacts>({
+      store: this.store,
+      clock: this.clock,
+      name: 'facts:1',
+      macKey: (await this.keys.current('facts-mac')).key,
+      channel: CHANNEL,
+      staleMs: this.config.gate.staleFactsMaxMs,
+      maxEntries: MAX_ENTRIES,
+      load: (key) => this.load(key),
+      decode: (text) => compileFacts(JSON.parse(text) as PlainFacts, this.compileOptions),
+    });
+    await cache.start();
+    this.cache = cache;
+  }
+
+  /** The answer if this process has it at hand; no promise, no I/O. `undefined`: ask `facts`. */
+  peek(kind: Kind, id: string): FactsAnswer | undefined {
+    if (!isCanonicalUuid(id)) return UNKNOWN;
+    const facts = this.cache?.peek(keyOf(kind, id));
+    return facts === undefined ? undefined : { facts, stale: false };
+  }
+
+  /**
+   * The answer from wherever it is to be had. An id that is no canonical UUID is unknown without a look-up.
+   * @throws when neither Postgres nor a cache within `STALE_FACTS_MAX` can tell.
+   */
+  async facts(kind: Kind, id: string): Promise<FactsAnswer> {
+    if (!isCanonicalUuid(id)) return UNKNOWN;
+    const { value, stale } = await this.opened.get(keyOf(kind, id));
+    return { facts: value, stale };
+  }
+
+  /** To be called after the commit: facts below `version` are never served again. Does not throw when the store is down. */
+  async invalidate(kind: Kind, id: string, version: number): Promise<void> {
+    await this.opened.invalidate(keyOf(kind, id), version);
+  }
+
+  /** To be called after the tenant's version was raised (it was frozen, or opened again): as `invalidate` for all that it has. */
+  async invalidateTenant(tenantId: string): Promise<void> {
+    for (const [kind, table] of [['device', 'devices'], ['service', 'service_accounts']] as const) {
+      let after = '00000000-0000-0000-0000-000000000000';
+      for (;;) {
+        const { rows } = await this.pools.gate.query<{ id: string; version: string }>(
+          `SELECT s.id, s.version + t.version AS version FROM ${table} s JOIN tenants t ON t.id = s.tenant_id
+            WHERE s.tenant_id = $1 AND s.id > $2 ORDER BY s.id LIMIT ${BATCH}`,
+          [tenantId, after],
+        );
+        await Promise.all(rows.map((row) => this.invalidate(kind, row.id, Number(row.version))));
+        const last = rows.at(-1);
+        if (last === undefined || rows.length < BATCH) break;
+        after = last.id;
+      }
+    }
+  }
+
+  /** Facts as they stand inside a transaction that has not committed; no cache is read or written. */
+  async inside(tx: Transaction, kind: Kind, id: string): Promise<Facts | null> {
+    const [row] = await tx.query<FactsRow>(STATEMENTS[kind].text, [id]);
+    return row ? compileFacts(readFacts(row), this.compileOptions) : null;
+  }
+
+  private get opened(): VersionedCache<Facts, PlainFacts> {
+    if (!this.cache) throw new Error('the gate was asked before it was opened');
+    return this.cache;
+  }
+
+  private async load(key: string): Promise<{ version: number; value: PlainFacts } | null> {
+    const [kind, id] = key.split(':') as [Kind, string];
+    const { rows } = await this.pools.gate.query<FactsRow>({ ...STATEMENTS[kind], values: [id] });
+    if (!rows[0]) return null;
+    const value = readFacts(rows[0]);
+    return { version: value.version, value };
+  }
+}
+
+function keyOf(kind: Kind, id: string): string {
+  return `${kind}:${id}`;
+}

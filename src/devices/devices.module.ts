@@ -1,0 +1,47 @@
+import { Module } from '@nestjs/common';
+import { AuditModule } from '../audit/audit.module.js';
+import { DevicesController } from './devices.controller.js';
+import { DevicesGate } from './devices.gate.js';
+import { DevicesRepository } from './devices.repository.js';
+import { DevicesService } from './devices.service.js';
+import { FactsChanges } from './facts-changes.js';
+import { GroupsController } from './groups.controller.js';
+import { GroupsRepository } from './groups.repository.js';
+import { GroupsService } from './groups.service.js';
+import { CredentialHoldings } from './holdings.js';
+import { NarrowingHub } from './narrowing.js';
+import { DeviceRulesController, GroupRulesController, ServiceAccountRulesController } from './rules.controller.js';
+import { RulesRepository } from './rules.repository.js';
+import { RulesService } from './rules.service.js';
+import { ServiceAccountsController } from './service-accounts.controller.js';
+import { ServiceAccountsRepository } from './service-accounts.repository.js';
+import { ServiceAccountsService } from './service-accounts.service.js';
+
+/** The registry of devices and service accounts, and the broker's view of it. */
+@Module({
+  imports: [AuditModule],
+  controllers: [
+    DevicesController,
+    DeviceRulesController,
+    GroupsController,
+    GroupRulesController,
+    ServiceAccountsController,
+    ServiceAccountRulesController,
+  ],
+  providers: [
+    DevicesRepository,
+    GroupsRepository,
+    RulesRepository,
+    ServiceAccountsRepository,
+    DevicesService,
+    GroupsService,
+    RulesService,
+    ServiceAccountsService,
+    FactsChanges,
+    DevicesGate,
+    NarrowingHub,
+    CredentialHoldings,
+  ],
+  exports: [DevicesService, GroupsService, RulesService, ServiceAccountsService, DevicesGate, NarrowingHub, CredentialHoldings],
+})
+export class DevicesModule {}

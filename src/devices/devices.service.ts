@@ -1,0 +1,259 @@
+import { randomUUID } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import { Injectable } from '@nestjs/common';
+import type { TenantPrincipal } from '../access/principal.js';
+import { actorOf } from '../audit/audit-event.js';
+import { AuditService } from '../audit/audit.service.js';
+import { Transactions, type Transaction } from '../platform/database/transactions.js';
+import { DEFAULT_PAGE, decodeCursor, encodeCursor, pageOf, type Page } from '../platform/http/paging.js';
+import { isCanonicalUuid } from '../platform/http/uuid-param.js';
+import type { FieldError } from '../platform/problem/app-error.js';
+import { platformError } from '../platform/problem/platform.errors.js';
+import { MAX_GROUPS_PER_DEVICE, nextStates, SLUG_HINT, SLUG_PATTERN, type DeviceRecord, type DeviceStatus } from './device.js';
+import { devicesError } from './devices.errors.js';
+import { DevicesGate } from './devices.gate.js';
+import { DevicesRepository, type DeviceChanges, type DeviceFilter, type ListedDevice } from './devices.repository.js';
+import type { Facts } from './facts.js';
+import { FactsChanges } from './facts-changes.js';
+import { GroupsRepository } from './groups.repository.js';
+import { CredentialHoldings, type HoldingQuestion } from './holdings.js';
+import { metadataProblem } from './metadata.js';
+
+/** A device to register. `groups` are ids. */
+export interface NewDevice extends DeviceChanges {
+  readonly slug: string;
+  readonly status: 'PENDING' | 'ACTIVE';
+  readonly groups?: readonly string[];
+}
+
+/** What to change; what is left out stays, `groups` and `metadata` are replaced whole. */
+export interface DevicePatch extends DeviceChanges {
+  readonly groups?: readonly string[];
+}
+
+export interface DeviceQuery extends DeviceFilter, HoldingQuestion {
+  readonly limit?: number;
+  readonly cursor?: string;
+}
+
+/** Candidates asked about at a time, and how often, before a page with a credential filter is answered short. */
+const SCAN = 200;
+const MAX_SCANS = 10;
+
+/**
+ * The registry of devices. Methods that take a transaction are parts of somebody's larger change, who also audits it; those
+ * that take a principal are a request of their own. Every change raises the version of the facts and, after the commit, reaches
+ * the gate.
+ */
+@Injectable()
+export class DevicesService {
+  constructor(
+    private readonly transactions: Transactions,
+    private readonly devices: DevicesRepository,
+    private readonly groups: GroupsRepository,
+    private readonly changes: FactsChanges,
+    private readonly gate: DevicesGate,
+    private readonly holdings: CredentialHoldings,
+    private readonly audit: AuditService,
+  ) {}
+
+  /** @throws DEVICE_SLUG_TAKEN, GROUP_NOT_FOUND, GROUP_LIMIT_REACHED, VALIDATION_FAILED */
+  async create(tx: Transaction, device: NewDevice): Promise<DeviceRecord> {
+    refuseBad(device);
+    const { groups: wanted = [], name = '', ...rest } = device;
+    const groups = await this.holdGroups(tx, wanted);
+    const id = randomUUID();
+    await this.devices.insert(tx, { ...rest, id, name });
+    if (groups.length > 0) await this.groups.addMembers(tx, groups, [id]);
+    // Somebody may have been told just now that there is no such device.
+    return this.noted(tx, id);
+  }
+
+  find(tx: Transaction, id: string): Promise<DeviceRecord | null> {
+    return this.devices.find(tx, id);
+  }
+
+  /** @throws DEVICE_NOT_FOUND */
+  async get(tx: Transaction, id: string): Promise<DeviceRecord> {
+    const device = await this.devices.find(tx, id);
+    if (device === null) throw devicesError('DEVICE_NOT_FOUND');
+    return device;
+  }
+
+  /** As `get`, and nobody else changes the device until the transaction ends. Lock several in the order of their ids. */
+  async lock(tx: Transaction, id: string): Promise<DeviceRecord> {
+    await this.devices.lock(tx, [id]);
+    // Read after the wait: only a new statement sees what was committed meanwhile.
+    return this.get(tx, id);
+  }
+
+  /**
+   * Along the state table, out of quarantine only back to where it was entered from. The device should have been locked.
+   * @throws DEVICE_DECOMMISSIONED, DEVICE_STATE_CONFLICT, CONFLICT when another change came first
+   */
+  async changeStatus(tx: Transaction, device: DeviceRecord, to: DeviceStatus, reason: string | null): Promise<DeviceRecord> {
+    if (!nextStates(device).includes(to)) {
+      if (device.status === 'DECOMMISSIONED') throw devicesError('DEVICE_DECOMMISSIONED');
+      throw devicesError('DEVICE_STATE_CONFLICT', { detail: `The device is ${device.status} and cannot become ${to}.` });
+    }
+    const done = await this.devices.updateStatus(tx, device.id, device.status, to, reason);
+    if (!done) throw platformError('CONFLICT');
+    return this.noted(tx, device.id);
+  }
+
+  /** For changes of other rooms that the gate must see at once, such as a rotated secret. @returns the new version of the facts. */
+  async touch(tx: Transaction, id: string): Promise<number> {
+    const [subject] = await this.changes.touch(tx, 'device', [id]);
+    if (!subject) throw devicesError('DEVICE_NOT_FOUND');
+    return subject.version;
+  }
+
+  /** From now on tokens with an `iat` before this are refused. The line is never drawn back. */
+  async setTokensNotBefore(tx: Transaction, id: string, date: Date): Promise<DeviceRecord> {
+    await this.devices.updateTokensNotBefore(tx, id, date);
+    return this.noted(tx, id);
+  }
+
+  /** When the device was last heard of and, from a verified `status` message, how it says it is. No part of the facts. */
+  recordReport(tx: Transaction, id: string, seenAt: Date, reportedStatus: string | null = null): Promise<void> {
+    return this.devices.updateReport(tx, id, seenAt, reportedStatus);
+  }
+
+  /** What the gate would see if the transaction committed now: the topics of a device that is being registered, for one. */
+  factsInside(tx: Transaction, kind: 'device' | 'service', id: string): Promise<Facts | null> {
+    return this.gate.inside(tx, kind, id);
+  }
+
+  show(me: TenantPrincipal, id: string): Promise<DeviceRecord> {
+    return this.transactions.run({ tenantId: me.tenantId }, (tx) => this.get(tx, id));
+  }
+
+  /**
+   * One page in order of registration. With a filter on credentials a page may hold fewer items than asked for, even none, and
+   * still have a `nextCursor`: the search goes on there.
+   * @throws CURSOR_INVALID
+   */
+  async list(me: TenantPrincipal, query: DeviceQuery): Promise<Page<DeviceRecord>> {
+    const { limit = DEFAULT_PAGE, cursor, kind, expiringBefore, ...filter } = query;
+    const after = decodeCursor(cursor);
+    if (filter.group !== undefined && !isCanonicalUuid(filter.group)) return { items: [], nextCursor: null };
+    return this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
+      if (kind !== undefined || expiringBefore !== undefined) return this.scan(tx, filter, { kind, expiringBefore }, after, limit);
+      return pageOf(await this.devices.page(tx, filter, after, limit + 1), limit, keyOf, deviceOf);
+    });
+  }
+
+  /** @throws DEVICE_NOT_FOUND, DEVICE_DECOMMISSIONED, DEVICE_SLUG_TAKEN, GROUP_NOT_FOUND, GROUP_LIMIT_REACHED, VALIDATION_FAILED */
+  async update(me: TenantPrincipal, id: string, patch: DevicePatch): Promise<DeviceRecord> {
+    refuseBad(patch);
+    return this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
+      const groups = patch.groups === undefined ? undefined : await this.holdGroups(tx, patch.groups);
+      const before = await this.lock(tx, id);
+      if (before.status === 'DECOMMISSIONED') throw devicesError('DEVICE_DECOMMISSIONED');
+      const changes = differences(before, patch);
+      const joined = groups?.filter((group) => !before.groups.includes(group)) ?? [];
+      const left = groups === undefined ? [] : before.groups.filter((group) => !groups.includes(group));
+      if (Object.keys(changes).length + joined.length + left.length === 0) return before;
+      const slugRules = changes.slug !== undefined && (await this.devices.isSlugInRules(tx, id));
+      await this.devices.update(tx, id, changes);
+      if (joined.length > 0) await this.groups.addMembers(tx, joined, [id]);
+      if (left.length > 0) await this.groups.removeMembers(tx, left, [id]);
+      const after = await this.noted(tx, id);
+      if (slugRules) this.changes.narrowed(tx, 'device', [id], 'SLUG_CHANGED');
+      if (changes.allowedProofs !== undefined) this.changes.narrowed(tx, 'device', [id], 'PROOFS_CHANGED');
+      if (left.length > 0) this.changes.narrowed(tx, 'device', [id], 'MEMBER_REMOVED');
+      await this.audit.record(tx, {
+        type: 'DEVICE_UPDATED',
+        tenantId: me.tenantId,
+        deviceId: id,
+        actor: actorOf(me),
+        details: traceOf(before, after, changes, joined, left),
+      });
+      return after;
+    });
+  }
+
+  /** Candidates batch by batch, each put before the rooms that keep credentials. */
+  private async scan(
+    tx: Transaction,
+    filter: DeviceFilter,
+    question: HoldingQuestion,
+    from: ReturnType<typeof decodeCursor>,
+    limit: number,
+  ): Promise<Page<DeviceRecord>> {
+    const kept: ListedDevice[] = [];
+    let after = from;
+    for (let scans = 0; scans < MAX_SCANS; scans += 1) {
+      const candidates = await this.devices.page(tx, filter, after, SCAN);
+      const holders = await this.holdings.among(tx, candidates.map(({ device }) => device.id), question);
+      kept.push(...candidates.filter(({ device }) => holders.has(device.id)));
+      if (kept.length > limit || candidates.length < SCAN) return pageOf(kept, limit, keyOf, deviceOf);
+      after = candidates.at(-1)?.key;
+    }
+    return { items: kept.map(deviceOf), nextCursor: after === undefined ? null : encodeCursor(after) };
+  }
+
+  /** Locks groups that a device is to be in. Before any device is locked. */
+  private async holdGroups(tx: Transaction, ids: readonly string[]): Promise<string[]> {
+    const wanted = [...new Set(ids)].sort();
+    if (wanted.length === 0) return [];
+    if (wanted.length > MAX_GROUPS_PER_DEVICE) throw devicesError('GROUP_LIMIT_REACHED');
+    const found = new Set(await this.groups.lock(tx, wanted, 'join'));
+    const missing = wanted.filter((id) => !found.has(id));
+    if (missing.length > 0) {
+      throw devicesError('GROUP_NOT_FOUND', { errors: missing.map((id) => ({ path: 'groups', message: `there is no group ${id}` })) });
+    }
+    return wanted;
+  }
+
+  /** The device as it now is, its new version told to the gate after the commit. */
+  private async noted(tx: Transaction, id: string): Promise<DeviceRecord> {
+    const device = await this.get(tx, id);
+    this.changes.changed(tx, 'device', [device]);
+    return device;
+  }
+}
+
+function keyOf(listed: ListedDevice): ListedDevice['key'] {
+  return listed.key;
+}
+
+function deviceOf(listed: ListedDevice): DeviceRecord {
+  return listed.device;
+}
+
+/** Values that no schema can judge, and `null` where only "left out" is meant. */
+function refuseBad(device: DevicePatch): void {
+  const errors: FieldError[] = [];
+  for (const path of ['slug', 'name', 'metadata', 'groups'] as const) {
+    if (device[path] === null) errors.push({ path, message: `${path} must not be null` });
+  }
+  if (typeof device.slug === 'string' && !SLUG_PATTERN.test(device.slug)) errors.push({ path: 'slug', message: `slug must be ${SLUG_HINT}` });
+  const problem = device.metadata ? metadataProblem(device.metadata) : null;
+  if (problem !== null) errors.push({ path: 'metadata', message: problem });
+  if (device.allowedProofs?.length === 0) {
+    errors.push({ path: 'allowedProofs', message: 'allowedProofs must name at least one proof; null lets all of its credentials count' });
+  }
+  if (errors.length > 0) throw platformError('VALIDATION_FAILED', { errors });
+}
+
+/** Those members of the patch that say something new. */
+function differences(before: DeviceRecord, patch: DevicePatch): DeviceChanges {
+  const { slug, name, metadata, allowedProofs } = patch;
+  return Object.fromEntries(
+    Object.entries({ slug, name, metadata, allowedProofs }).filter(
+      ([field, value]) => value !== undefined && !isDeepStrictEqual(value, before[field as keyof DeviceChanges]),
+    ),
+  );
+}
+
+function traceOf(before: DeviceRecord, after: DeviceRecord, changes: DeviceChanges, joined: string[], left: string[]): Record<string, unknown> {
+  const fields = [...Object.keys(changes), ...(joined.length + left.length > 0 ? ['groups'] : [])];
+  return {
+    fields,
+    ...(changes.slug === undefined ? {} : { slug: { from: before.slug, to: after.slug } }),
+    ...(changes.allowedProofs === undefined ? {} : { allowedProofs: { from: before.allowedProofs, to: after.allowedProofs } }),
+    ...(joined.length > 0 ? { joined } : {}),
+    ...(left.length > 0 ? { left } : {}),
+  };
+}

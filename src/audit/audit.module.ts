@@ -1,4 +1,8 @@
 import { Global, Module } from '@nestjs/common';
+import { AuditLogRepository } from './audit-log.repository.js';
+import { AuditLogService } from './audit-log.service.js';
+import { AuditMonths } from './audit-months.js';
+import { AuditController } from './audit.controller.js';
 import { AuditRepository } from './audit.repository.js';
 import { AuditService } from './audit.service.js';
 import { AuditStream } from './audit.stream.js';
@@ -6,7 +10,8 @@ import { AuditStream } from './audit.stream.js';
 /** The security log. Global: nearly every room writes to it. */
 @Global()
 @Module({
-  providers: [AuditRepository, AuditService, AuditStream],
+  controllers: [AuditController],
+  providers: [AuditRepository, AuditService, AuditStream, AuditMonths, AuditLogRepository, AuditLogService],
   exports: [AuditService, AuditStream],
 })
 export class AuditModule {}

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import pg from 'pg';
 import { Pools } from '../platform/database/pools.js';
 import type { Transaction } from '../platform/database/transactions.js';
 import type { AuditRow } from './audit-row.js';
@@ -25,17 +26,21 @@ export class AuditRepository {
   /** All rows or none, in a transaction of its own for their one tenant (`null`: nobody's). */
   async insertBatch(tenantId: string | null, rows: readonly AuditRow[]): Promise<void> {
     const client = await this.pools.app.connect();
-    let broken: unknown;
+    // Without a listener a connection that is lost between two statements would end the process.
+    client.on('error', ignore);
+    let usable = true;
     try {
       await client.query('BEGIN');
       await client.query(`SELECT set_config('app.tenant', $1, true)`, [tenantId ?? '']);
       await client.query(INSERT, [payload(rows)]);
       await client.query('COMMIT');
     } catch (error) {
-      await client.query('ROLLBACK').catch((lost: unknown) => (broken = lost));
+      // Only an answer of the server says that the connection still works; any other is closed, and rolls back by that.
+      usable = error instanceof pg.DatabaseError && await client.query('ROLLBACK').then(() => true, () => false);
       throw error;
     } finally {
-      client.release(broken !== undefined);
+      client.off('error', ignore);
+      client.release(!usable);
     }
   }
 
@@ -44,6 +49,10 @@ export class AuditRepository {
     const { rows } = await this.pools.app.query<{ made: number }>('SELECT audit_prepare_months($1) AS made', [ahead]);
     return rows[0]?.made ?? 0;
   }
+}
+
+function ignore(): void {
+  // The statement that is under way fails with the same error.
 }
 
 function payload(rows: readonly AuditRow[]): string {

@@ -13,6 +13,8 @@ export interface Principal {
   readonly sessionId: string | null;
   /** How the credential travelled: a cookie needs a CSRF token on writes. */
   readonly credential: 'bearer' | 'cookie' | 'basic' | 'admin-key';
+  /** Of a device: the client secret that proved it. What it gets with it descends from it. */
+  readonly credentialId?: string;
 }
 
 /** A principal that acts inside a tenant, as every route with a permission has. */

@@ -4,7 +4,8 @@ import { Allow, Me } from '../access/decorators.js';
 import { Permission } from '../access/permission.js';
 import type { TenantPrincipal } from '../access/principal.js';
 import { IdParam } from '../platform/http/uuid-param.js';
-import { DeviceListQuery, DevicePage, DeviceView, queryOf, UpdateDeviceRequest, viewDevice, viewPage } from './devices.dto.js';
+import { DeviceView, viewDevice } from './device.view.js';
+import { DeviceListQuery, DevicePage, queryOf, UpdateDeviceRequest, viewPage } from './devices.dto.js';
 import { DevicesService } from './devices.service.js';
 
 @ApiTags('devices')

@@ -4,7 +4,8 @@ import {
 import { PageQuery, type Page } from '../platform/http/paging.js';
 import { platformError } from '../platform/problem/platform.errors.js';
 import { DEVICE_STATES, MAX_GROUPS_PER_DEVICE, PROOF_KINDS, SLUG_HINT, SLUG_PATTERN } from './device.js';
-import type { DeviceRecord, DeviceStatus, ProofKind } from './device.js';
+import type { DeviceStatus, ProofKind } from './device.js';
+import { DeviceView } from './device.view.js';
 import type { DeviceQuery } from './devices.service.js';
 import { CREDENTIAL_KINDS, type CredentialKind } from './holdings.js';
 import type { RuleRecord } from './rules.repository.js';
@@ -99,21 +100,6 @@ export class CreateRuleRequest {
 
 /* Answers */
 
-export class DeviceView {
-  @UuidField() id!: string;
-  @TextField({ max: 63 }) slug!: string;
-  @TextField({ max: 200 }) name!: string;
-  @EnumField(DEVICE_STATES) status!: DeviceStatus;
-  @TextField({ nullable: true, max: 500 }) statusReason!: string | null;
-  @ListField('uuid', { max: MAX_GROUPS_PER_DEVICE }) groups!: readonly string[];
-  @JsonField() metadata!: Readonly<Record<string, unknown>>;
-  @ListField({ enum: PROOF_KINDS }, { nullable: true, max: PROOF_KINDS.length }) allowedProofs!: readonly ProofKind[] | null;
-  @TextField({ nullable: true, max: 32, description: 'Last verified `status` message.' }) reportedStatus!: string | null;
-  @TimeField({ nullable: true }) lastSeenAt!: string | null;
-  @TimeField() createdAt!: string;
-  @TimeField() updatedAt!: string;
-}
-
 export class DevicePage {
   @ObjectField(() => DeviceView, { list: true }) items!: DeviceView[];
   @TextField({ nullable: true, max: 512 }) nextCursor!: string | null;
@@ -184,16 +170,6 @@ export function queryOf({ credential, expiringBefore, ...rest }: DeviceListQuery
     throw platformError('VALIDATION_FAILED', { errors: [{ path: 'expiringBefore', message: 'expiringBefore must be a point in time' }] });
   }
   return { ...rest, kind: credential, expiringBefore: date };
-}
-
-export function viewDevice(device: DeviceRecord): DeviceView {
-  const { id, slug, name, status, statusReason, groups, metadata, allowedProofs, reportedStatus } = device;
-  return {
-    id, slug, name, status, statusReason, groups, metadata, allowedProofs, reportedStatus,
-    lastSeenAt: device.lastSeenAt?.toISOString() ?? null,
-    createdAt: device.createdAt.toISOString(),
-    updatedAt: device.updatedAt.toISOString(),
-  };
 }
 
 export function viewGroup(group: { id: string; slug: string; name: string; createdAt: Date }): GroupView {

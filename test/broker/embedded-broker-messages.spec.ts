@@ -43,7 +43,8 @@ describe('messages', () => {
     await client.publish(`devices/${DEVICE}/telemetry`, 'granted', { qos });
     await watcher.next((message) => message.payload === 'granted');
     await bench.settled(watcher);
-    expect(watcher.received.map((message) => message.payload)).not.toContain('forbidden');
+    const topics = watcher.received.map((message) => message.topic).filter((topic) => topic !== 'marks');
+    expect(topics).toEqual([`devices/${DEVICE}/telemetry`]);
     expect(client.mqtt.connected).toBe(true);
     expect(bench.denied).toEqual([
       { clientId: DEVICE, topic: 'devices/another/telemetry', qos, retain: true, will: false },
@@ -139,6 +140,32 @@ describe('subscriptions', () => {
     await watcher.publish(`devices/${DEVICE}/commands`, 'last');
     await back.next((message) => message.payload === 'last');
     expect(back.received.map((message) => message.payload)).toEqual(['still granted', 'last']);
+  });
+
+  it('of a client that broke off while they were judged do not disturb its next connection', async () => {
+    bench.callbacks.onAcl = () => ({ json: { result: 'allow' } });
+    const client = await bench.connect(DEVICE, { clean: false });
+    await client.subscribe(['asked']);
+    await client.end();
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    bench.callbacks.onAcl = async () => {
+      await held;
+      return { json: { result: 'deny' } };
+    };
+    const asked = bench.callbacks.of('mqtt-acl').length;
+    const raw = await RawClient.connect(bench.broker.port);
+    raw.socket.write(connectPacket({ clientId: DEVICE, username: DEVICE, password: Buffer.from('p'), clean: false }));
+    await bench.until(() => bench.callbacks.of('mqtt-acl').length > asked);
+    raw.socket.destroy();
+    await bench.until(() => bench.broker.counters.connections === 0);
+    const next = await bench.connect(DEVICE);
+    release();
+    const watcher = await bench.watch();
+    await next.subscribe([`devices/${DEVICE}/commands`]);
+    await watcher.publish(`devices/${DEVICE}/commands`, 'still here');
+    await next.next((message) => message.payload === 'still here');
+    expect(await bench.broker.find(DEVICE)).toEqual([DEVICE]);
   });
 
   it('with $share are asked about with the prefix cut off, refused, and spoken of once in the log', async () => {

@@ -64,6 +64,33 @@ describe('wills', () => {
     await watcher.next((message) => message.payload === 'will');
   });
 
+  it('of a banned client are not even asked about', async () => {
+    bench.callbacks.onAcl = () => ({ json: { result: 'allow' } });
+    await bench.connect(DEVICE, { will: will('elsewhere') });
+    await bench.broker.ban(DEVICE, 60, 'suspended');
+    await bench.broker.kick(DEVICE);
+    await bench.until(() => bench.denied.length > 0);
+    expect(bench.callbacks.of('mqtt-acl')).toEqual([]);
+  });
+
+  it('are dropped when the ban comes while they are judged', async () => {
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    bench.callbacks.onAcl = async () => {
+      await held;
+      return { json: { result: 'allow' } };
+    };
+    const watcher = await bench.watch();
+    const client = await bench.connect(DEVICE, { will: will('elsewhere') });
+    await client.breakOff();
+    await bench.until(() => bench.callbacks.of('mqtt-acl').length > 0);
+    await bench.broker.ban(DEVICE, 60, 'suspended');
+    release();
+    await bench.until(() => bench.denied.length > 0);
+    await bench.settled(watcher);
+    expect(watcher.received.map((message) => message.topic)).toEqual(['marks']);
+  });
+
   it('with a malformed topic end the CONNECT without a question', async () => {
     await expect(bench.connect(DEVICE, { will: will('a/#') })).rejects.toThrow();
     expect(bench.callbacks.questions).toEqual([]);
@@ -88,8 +115,12 @@ describe('the end of a grant', () => {
 
   it('may lie further off than a timer reaches', async () => {
     bench.callbacks.onAuth = () => ({ json: { result: 'allow', expire_at: Math.floor(Date.now() / 1000) + 10 ** 8 } });
+    const timers = jest.spyOn(globalThis, 'setTimeout');
     const client = await bench.connect(DEVICE);
     await client.publish('x', 'y');
+    const longest = Math.max(...timers.mock.calls.map(([, delay]) => delay ?? 0));
+    timers.mockRestore();
+    expect(longest).toBe(2 ** 31 - 1);
     expect(client.mqtt.connected).toBe(true);
     expect(bench.broker.counters.expired).toBe(0);
   });

@@ -205,6 +205,7 @@ describe('the listener', () => {
     const { port } = bench.broker;
     await bench.broker.stop();
     await Promise.all([client.closed, raw.closed]);
+    await bench.until(() => bench.callbacks.openConnections === 0);
     await expect(
       new Promise((resolve, reject) => net.connect(port, '127.0.0.1', () => resolve(null)).on('error', reject)),
     ).rejects.toThrow('ECONNREFUSED');

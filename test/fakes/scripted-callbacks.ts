@@ -20,7 +20,9 @@ type Script = (body: Record<string, string>) => ScriptedReply | Promise<Scripted
 /** Stands for the internal listener: records what a broker asks and answers as the test says. */
 export class ScriptedCallbacks {
   readonly questions: RecordedQuestion[] = [];
+  /** Accepted since the start. */
   connections = 0;
+  openConnections = 0;
   onAuth: Script = () => ({ json: { result: 'allow' } });
   onAcl: Script = () => ({ json: { result: 'deny' } });
 
@@ -29,7 +31,11 @@ export class ScriptedCallbacks {
   static async start(): Promise<ScriptedCallbacks> {
     const server = http.createServer((request, response) => void scripted.handle(request, response));
     const scripted = new ScriptedCallbacks(server);
-    server.on('connection', () => (scripted.connections += 1));
+    server.on('connection', (socket) => {
+      scripted.connections += 1;
+      scripted.openConnections += 1;
+      socket.once('close', () => (scripted.openConnections -= 1));
+    });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     return scripted;
   }

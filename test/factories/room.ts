@@ -18,6 +18,8 @@ export interface RoomOptions {
   readonly clock?: Clock;
   readonly store?: KeyValueStore;
   readonly env?: Record<string, string>;
+  /** Connections of the REST side, 6 unless told. */
+  readonly poolSize?: number;
 }
 
 /** A configuration for tests: fresh secrets, a cloned database, everything else at its default. */
@@ -37,7 +39,8 @@ export function testConfig(database: TestDatabase, env: Record<string, string> =
 
 /** Some rooms on the ground floor over a real database, without HTTP. */
 export async function openRooms(options: RoomOptions): Promise<TestingModule & { config: Config }> {
-  const config = testConfig(options.database, options.env);
+  const checked = testConfig(options.database, options.env);
+  const config = { ...checked, database: { ...checked.database, poolSize: options.poolSize ?? checked.database.poolSize } };
   const clock = options.clock ?? new SystemClock();
   const store = options.store ?? new MemoryStore({ clock });
   const module = await Test.createTestingModule({

@@ -11,7 +11,6 @@ import type { Config } from './platform/config/config.js';
 import { withRequestContext } from './platform/context/request-context.js';
 import { renderErrorPage } from './platform/problem/error-page.js';
 import { ProblemFilter, sendProblem } from './platform/problem/problem.filter.js';
-import { platformError } from './platform/problem/platform.errors.js';
 import { globalPrefix } from './platform/http/prefix.js';
 import { validationPipe } from './platform/http/validation.js';
 import { NestLogger } from './platform/telemetry/nest-logger.js';
@@ -31,7 +30,8 @@ export async function createApp(options: AppOptions): Promise<NestFastifyApplica
     trustProxy: config.http.trustProxy.length > 0 ? [...config.http.trustProxy] : false,
     genReqId: () => randomUUID(),
     // The socket's errors, a URL such as /%zz among them, are met before any filter.
-    frameworkErrors: (error, request, reply) => sendProblem(error, publicUrl, request as FastifyRequest, reply as FastifyReply),
+    frameworkErrors: (error: unknown, request: unknown, reply: unknown) =>
+      sendProblem(error, publicUrl, request as FastifyRequest, reply as FastifyReply),
   });
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(options), adapter, {
     logger: new NestLogger(),
@@ -106,9 +106,6 @@ function addBodyParsers(fastify: FastifyInstance): void {
   fastify.removeContentTypeParser('text/plain');
   fastify.addContentTypeParser('application/x-ndjson', { bodyLimit: Number.MAX_SAFE_INTEGER }, (_request, payload, done) => {
     done(null, payload);
-  });
-  fastify.setNotFoundHandler(() => {
-    throw platformError('NOT_FOUND');
   });
 }
 

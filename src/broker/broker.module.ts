@@ -1,7 +1,6 @@
 import { Module } from '@nestjs/common';
 import { CredentialsModule } from '../credentials/credentials.module.js';
 import { DevicesModule } from '../devices/devices.module.js';
-import { LifecycleModule } from '../lifecycle/lifecycle.module.js';
 import { RateLimitModule } from '../rate-limit/rate-limit.module.js';
 import { BrokerLine } from './broker.line.js';
 import { BrokerMetrics } from './broker.metrics.js';
@@ -10,7 +9,7 @@ import { ExplainController } from './explain.controller.js';
 import { ExplainService } from './explain.service.js';
 
 @Module({
-  imports: [DevicesModule, CredentialsModule, LifecycleModule, RateLimitModule],
+  imports: [DevicesModule, CredentialsModule, RateLimitModule],
   controllers: [ExplainController],
   providers: [BrokerDoor, BrokerLine, BrokerMetrics, ExplainService],
   exports: [BrokerDoor],

@@ -1,4 +1,4 @@
-import { Module, type DynamicModule } from '@nestjs/common';
+import { Global, Module, type DynamicModule } from '@nestjs/common';
 import { AuditModule } from '../audit/audit.module.js';
 import { CredentialsModule } from '../credentials/credentials.module.js';
 import { DevicesModule } from '../devices/devices.module.js';
@@ -14,6 +14,8 @@ import { ServiceAccountsLifecycleController } from './service-accounts-lifecycle
 import { SessionNarrowing } from './session-narrowing.js';
 import { TrustService } from './trust.service.js';
 
+/** Global, since it exists once only: with the form of `BrokerControl` that `forRoot` was given. */
+@Global()
 @Module({
   imports: [AuditModule, DevicesModule, CredentialsModule, RateLimitModule],
   controllers: [RegistrationController, LifecycleController, ServiceAccountsLifecycleController],

@@ -18,6 +18,11 @@ export class SceneSource {
     this.held = new Promise((resolve) => (this.open = resolve));
   }
 
+  /** Those who ask from now on are answered at once; those who wait go on waiting. */
+  pass(): void {
+    this.held = undefined;
+  }
+
   letGo(): void {
     this.held = undefined;
     this.open();

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { TestingModule } from '@nestjs/testing';
 import type pg from 'pg';
-import { Permission, ROLE_BUNDLES } from '../../src/access/permission.js';
+import { type Permission, ROLE_BUNDLES } from '../../src/access/permission.js';
 import type { TenantPrincipal } from '../../src/access/principal.js';
+import { AuditService } from '../../src/audit/audit.service.js';
 import { DeviceEntity } from '../../src/devices/device.entity.js';
 import type { DeviceRecord } from '../../src/devices/device.js';
 import { DevicesGate } from '../../src/devices/devices.gate.js';
@@ -13,6 +14,7 @@ import { GroupsService } from '../../src/devices/groups.service.js';
 import { CredentialHoldings } from '../../src/devices/holdings.js';
 import { Narrowing, NarrowingHub, type Subject } from '../../src/devices/narrowing.js';
 import { RulesService } from '../../src/devices/rules.service.js';
+import type { ServiceAccountRecord } from '../../src/devices/service-account.js';
 import { ServiceAccountEntity } from '../../src/devices/service-account.entity.js';
 import { ServiceAccountsService } from '../../src/devices/service-accounts.service.js';
 import { TopicRuleEntity } from '../../src/devices/topic-rule.entity.js';
@@ -78,6 +80,10 @@ export class Registry {
     return this.module.get(CredentialHoldings);
   }
 
+  get auditing(): AuditService {
+    return this.module.get(AuditService);
+  }
+
   /** Runs `work` in a transaction of the tenant. */
   in<T>(tenantId: string, work: (tx: Transaction) => Promise<T>): Promise<T> {
     return this.module.get(Transactions).run({ tenantId }, work);
@@ -91,6 +97,10 @@ export class Registry {
   async group(tenantId = this.tenantA): Promise<string> {
     const group = await this.groups.create(admin(tenantId), { slug: `g-${randomUUID()}` });
     return group.id;
+  }
+
+  account(name = `a-${randomUUID()}`, tenantId = this.tenantA): Promise<ServiceAccountRecord> {
+    return this.in(tenantId, (tx) => this.accounts.create(tx, { name }));
   }
 
   /** As the owner of the tables: past row security. */

@@ -1,0 +1,97 @@
+import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { ACCESS, type Access } from '../access/decorators.js';
+import type { Principal } from '../access/principal.js';
+import { actorOf, ANONYMOUS_ACTOR } from '../audit/audit-event.js';
+import { AuditStream } from '../audit/audit.stream.js';
+import { isAppError } from '../platform/problem/app-error.js';
+import { platformError } from '../platform/problem/platform.errors.js';
+import { TenantsService } from '../users/tenants.service.js';
+import { authError } from './auth.errors.js';
+import { CsrfTokens } from './csrf.js';
+import { IdentifyService } from './identify.service.js';
+import { OPEN_REGISTRATION } from './open-registration.js';
+import { RegistrationService } from './registration.service.js';
+
+export type GuardedRequest = FastifyRequest & { principal?: Principal };
+
+/** Methods that change nothing (RFC 9110 §9.2.1); every other one is a write. */
+const SAFE_METHODS: readonly string[] = ['GET', 'HEAD', 'OPTIONS'];
+
+/**
+ * The one guard in front of every route: finds out who calls, then whether they may. Closed by default: a route that says
+ * nothing about its access is refused.
+ */
+@Injectable()
+export class AccessGuard implements CanActivate {
+  constructor(
+    private readonly reflector: Reflector,
+    private readonly identify: IdentifyService,
+    private readonly csrf: CsrfTokens,
+    private readonly tenants: TenantsService,
+    private readonly registration: RegistrationService,
+    private readonly audit: AuditStream,
+  ) {}
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    const http = context.switchToHttp();
+    const request = http.getRequest<GuardedRequest>();
+    const handler = context.getHandler();
+    const access = this.reflector.get<Access | undefined>(ACCESS, handler);
+    let principal: Principal | null = null;
+    try {
+      if (!access) throw authError('ACCESS_UNDECLARED', { internal: `${context.getClass().name}.${handler.name} declares no access` });
+      if (access.kind === 'public' || this.isOpen(handler)) return true;
+      principal = await this.identify.caller(request, http.getResponse<FastifyReply>(), access);
+      await this.admit(principal, access, request);
+      request.principal = principal;
+      return true;
+    } catch (error) {
+      this.note(error, request, principal);
+      throw error;
+    }
+  }
+
+  private isOpen(handler: ReturnType<ExecutionContext['getHandler']>): boolean {
+    return this.registration.open && this.reflector.get<boolean | undefined>(OPEN_REGISTRATION, handler) === true;
+  }
+
+  private async admit(principal: Principal, access: Access, request: GuardedRequest): Promise<void> {
+    if (principal.credential === 'cookie' && !SAFE_METHODS.includes(request.method)) {
+      const given = request.headers['x-csrf-token'];
+      if (!(await this.csrf.matches(principal.sessionId ?? '', given))) throw authError('CSRF_TOKEN_INVALID');
+    }
+    await this.checkTenant(principal, request.headers['x-tenant']);
+    if (access.kind === 'session' && (principal.kind !== 'user' || principal.sessionId === null)) throw authError('SESSION_REQUIRED');
+    if (access.kind !== 'permission') return;
+    if (principal.tenantId === null || !principal.permissions.has(access.permission)) {
+      throw authError('PERMISSION_DENIED', { detail: `This needs the permission ${access.permission}.` });
+    }
+  }
+
+  /** A session acts in its own tenant only: naming another is answered as if there were no such tenant. */
+  private async checkTenant({ tenantId }: Principal, named: string | string[] | undefined): Promise<void> {
+    if (named === undefined || named === tenantId) return;
+    const own = tenantId === null ? null : await this.tenants.find(tenantId);
+    if (own === null || own.slug !== named) throw platformError('NOT_FOUND', { internal: 'X-Tenant names another tenant' });
+  }
+
+  /** Refusals of people are security events; they go through the bounded stream, since a guard writes no tables. */
+  private note(error: unknown, request: GuardedRequest, principal: Principal | null): void {
+    if (!isAppError(error) || ![401, 403, 404].includes(error.status)) return;
+    this.audit.note({
+      type: error.status === 401 ? 'AUTH_FAILURE' : 'ACCESS_DENIED',
+      tenantId: principal?.tenantId ?? null,
+      actor: principal ? actorOf(principal) : ANONYMOUS_ACTOR,
+      ip: request.ip,
+      ...(principal?.kind === 'device' ? { deviceId: principal.id } : {}),
+      details: {
+        reason: error.code,
+        method: request.method,
+        path: request.url.split('?')[0],
+        ...(error.detail === undefined ? {} : { detail: error.detail }),
+      },
+    });
+  }
+}

@@ -1,0 +1,72 @@
+import { Global, Module, type DynamicModule } from '@nestjs/common';
+import { APP_GUARD } from '@nestjs/core';
+import { JwtModule } from '@nestjs/jwt';
+import { CONFIG, type Config } from '../platform/config/config.js';
+import { PasswordHashing } from '../users/password-hashing.js';
+import { StandingAccess } from '../users/standing-access.js';
+import { UsersModule } from '../users/users.module.js';
+import { AccessGuard } from './access.guard.js';
+import { AccessTokenStrategy } from './access-token.strategy.js';
+import { AccessTokens } from './access-tokens.js';
+import { AuthHttpService } from './auth-http.service.js';
+import { AuthController } from './auth.controller.js';
+import { BootstrapService } from './bootstrap.service.js';
+import { CsrfTokens } from './csrf.js';
+import { IdentifyService } from './identify.service.js';
+import { KnownBrowsers } from './known-browser.js';
+import { LoginThrottle } from './login-throttle.js';
+import { LoginService } from './login.service.js';
+import { DEFAULT_ROUNDS, PASSWORD_ROUNDS, Passwords } from './passwords.js';
+import { PrincipalsService } from './principals.service.js';
+import { ProfileService } from './profile.service.js';
+import { RefreshSecrets } from './refresh-secrets.js';
+import { RefreshService } from './refresh.service.js';
+import { RegistrationService } from './registration.service.js';
+import { SessionCookies } from './session-cookies.js';
+import { SessionsController } from './sessions.controller.js';
+import { SessionsRepository } from './sessions.repository.js';
+import { SessionsService } from './sessions.service.js';
+
+/**
+ * People at the door: passwords, sessions, and the guard in front of every route. Global, because it answers for two ports of the
+ * room of people below it. Needs a `DeviceProof` from its neighbour that keeps device secrets.
+ */
+@Global()
+@Module({
+  imports: [
+    UsersModule,
+    JwtModule.registerAsync({ inject: [CONFIG], useFactory: (config: Config) => ({ secret: config.web.jwtSecret }) }),
+  ],
+  controllers: [AuthController, SessionsController],
+  providers: [
+    { provide: PASSWORD_ROUNDS, useValue: DEFAULT_ROUNDS },
+    { provide: PasswordHashing, useExisting: Passwords },
+    { provide: StandingAccess, useExisting: SessionsService },
+    { provide: APP_GUARD, useClass: AccessGuard },
+    AccessTokens,
+    AccessTokenStrategy,
+    AuthHttpService,
+    BootstrapService,
+    CsrfTokens,
+    IdentifyService,
+    KnownBrowsers,
+    LoginService,
+    LoginThrottle,
+    Passwords,
+    PrincipalsService,
+    ProfileService,
+    RefreshSecrets,
+    RefreshService,
+    RegistrationService,
+    SessionCookies,
+    SessionsRepository,
+    SessionsService,
+  ],
+  exports: [PasswordHashing, StandingAccess, BootstrapService],
+})
+export class AuthModule {
+  /** The same with a cheaper bcrypt: tests check many passwords. */
+  static withPasswordRounds(rounds: number): DynamicModule {
+    return { module: AuthModule, providers: [{ provide: PASSWORD_ROUNDS, useValue: rounds }] };
+  }
+}

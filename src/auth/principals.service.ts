@@ -1,0 +1,73 @@
+import { Injectable } from '@nestjs/common';
+import { PLATFORM_BUNDLES, ROLE_BUNDLES, type Permission, type PlatformRole, type Role } from '../access/permission.js';
+import type { Principal } from '../access/principal.js';
+import { Clock } from '../platform/clock/clock.js';
+import { Pools } from '../platform/database/pools.js';
+import type { AccessClaims } from './access-token.js';
+
+interface Row {
+  tenantId: string | null;
+  role: Role | null;
+  platformRole: PlatformRole | null;
+}
+
+/** One statement a request: session, account and membership as they are now, whatever the token once said. */
+const LOOK_UP = {
+  name: 'session-principal',
+  text: `
+    SELECT s.tenant_id AS "tenantId", m.role, u.platform_role AS "platformRole"
+    FROM sessions s
+    JOIN users u ON u.id = s.user_id AND u.status = 'ACTIVE'
+    LEFT JOIN memberships m ON m.tenant_id = s.tenant_id AND m.user_id = s.user_id AND m.status = 'ACTIVE'
+    WHERE s.id = $1 AND s.user_id = $2 AND s.tenant_id IS NOT DISTINCT FROM $3::uuid
+      AND s.ended_at IS NULL AND s.absolute_expires_at > $4
+      AND (s.tenant_id IS NULL OR m.role IS NOT NULL)`,
+};
+
+const NONE: ReadonlySet<Permission> = new Set();
+
+/**
+ * Finds out who a request's token speaks for. Nothing is cached: an ended session, a disabled account or membership and a new
+ * role hold on the very next request.
+ */
+@Injectable()
+export class PrincipalsService {
+  private readonly bundles = new Map<string, ReadonlySet<Permission>>();
+
+  constructor(
+    private readonly pools: Pools,
+    private readonly clock: Clock,
+  ) {}
+
+  /** `null`: the session, account or membership has ended. */
+  async find({ userId, sessionId, tenantId }: AccessClaims, credential: 'bearer' | 'cookie'): Promise<Principal | null> {
+    // The reader role: before the look-up there is no tenant to which row security could narrow it.
+    const { rows } = await this.pools.reader.query<Row>({
+      ...LOOK_UP,
+      values: [sessionId, userId, tenantId, new Date(this.clock.now())],
+    });
+    const row = rows[0];
+    if (!row) return null;
+    const { role, platformRole } = row;
+    return {
+      kind: 'user',
+      id: userId,
+      tenantId: row.tenantId,
+      role,
+      platformRole,
+      permissions: role === null ? NONE : this.bundle(role, platformRole),
+      sessionId,
+      credential,
+    };
+  }
+
+  private bundle(role: Role, platformRole: PlatformRole | null): ReadonlySet<Permission> {
+    const name = `${role} ${platformRole ?? ''}`;
+    let bundle = this.bundles.get(name);
+    if (!bundle) {
+      bundle = new Set([...ROLE_BUNDLES[role], ...(platformRole === null ? [] : PLATFORM_BUNDLES[platformRole])]);
+      this.bundles.set(name, bundle);
+    }
+    return bundle;
+  }
+}

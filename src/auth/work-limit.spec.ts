@@ -1,0 +1,59 @@
+import { WorkLimit } from './work-limit.js';
+
+interface Task {
+  done(): void;
+  fail(error: Error): void;
+}
+
+function open(limit: WorkLimit, started: string[], name: string): Task & { result: Promise<string> } {
+  const controls: Partial<Task> = {};
+  const gate = new Promise<string>((resolve, reject) => {
+    controls.done = () => resolve(name);
+    controls.fail = reject;
+  });
+  const result = limit.run(() => {
+    started.push(name);
+    return gate;
+  });
+  return { result, done: () => controls.done?.(), fail: (error) => controls.fail?.(error) };
+}
+
+describe('WorkLimit', () => {
+  it('runs no more at a time than allowed, the rest in the order they came', async () => {
+    const started: string[] = [];
+    const limit = new WorkLimit(2, 10, () => new Error('full'));
+    const [a, b, c, d] = ['a', 'b', 'c', 'd'].map((name) => open(limit, started, name)) as [Task & { result: Promise<string> }, ...(Task & { result: Promise<string> })[]];
+    expect(started).toEqual(['a', 'b']);
+    a.done();
+    await a.result;
+    await Promise.resolve();
+    expect(started).toEqual(['a', 'b', 'c']);
+    b?.done();
+    c?.done();
+    d?.done();
+    expect(await Promise.all([b?.result, c?.result, d?.result])).toEqual(['b', 'c', 'd']);
+  });
+
+  it('hands the place on when work fails', async () => {
+    const started: string[] = [];
+    const limit = new WorkLimit(1, 10, () => new Error('full'));
+    const bad = open(limit, started, 'bad');
+    const good = open(limit, started, 'good');
+    bad.fail(new Error('broken'));
+    await expect(bad.result).rejects.toThrow('broken');
+    good.done();
+    expect(await good.result).toBe('good');
+  });
+
+  it('refuses at once what would wait beyond the queue', async () => {
+    const started: string[] = [];
+    const limit = new WorkLimit(1, 1, () => new Error('full'));
+    const first = open(limit, started, 'first');
+    const second = open(limit, started, 'second');
+    await expect(open(limit, started, 'third').result).rejects.toThrow('full');
+    first.done();
+    second.done();
+    await Promise.all([first.result, second.result]);
+    expect(started).toEqual(['first', 'second']);
+  });
+});

@@ -1,0 +1,62 @@
+import { EmailField, EnumField, ObjectField, OpaqueField, TextField, TimeField, UuidField } from '../platform/http/fields.js';
+import type { Page } from '../platform/http/paging.js';
+import type { Role } from '../access/permission.js';
+import type { Member, MembershipStatus } from './user.js';
+
+const ROLE_NAMES = ['ADMIN', 'OPERATOR', 'VIEWER'] as const;
+
+export class CreateUserRequest {
+  @EmailField({ example: 'ada@example.org' })
+  email!: string;
+
+  @OpaqueField({ min: 8, max: 128, description: 'No composition rules; passwords that everybody uses are refused.' })
+  password!: string;
+
+  @TextField({ min: 1, max: 200, example: 'Ada Lovelace' })
+  name!: string;
+
+  @EnumField(ROLE_NAMES, { optional: true, description: 'VIEWER by default.' })
+  role?: Role;
+}
+
+export class UpdateUserRequest {
+  @EnumField(ROLE_NAMES, { description: 'Name and e-mail are the person’s own to change.' })
+  role!: Role;
+}
+
+export class UserResponse {
+  @UuidField()
+  id!: string;
+
+  @EmailField()
+  email!: string;
+
+  @TextField({ max: 200 })
+  name!: string;
+
+  @EnumField(ROLE_NAMES, { description: 'In your tenant.' })
+  role!: Role;
+
+  @EnumField(['ACTIVE', 'DISABLED'], { description: 'Of the membership in your tenant.' })
+  status!: MembershipStatus;
+
+  @TimeField({ description: 'When the membership began.' })
+  createdAt!: string;
+}
+
+export class UserListResponse {
+  @ObjectField(() => UserResponse, { list: true })
+  items!: UserResponse[];
+
+  @TextField({ max: 512, nullable: true })
+  nextCursor!: string | null;
+}
+
+export function showUser(member: Member): UserResponse {
+  const { id, email, name, role, status, since } = member;
+  return { id, email, name, role, status, createdAt: new Date(since).toISOString() };
+}
+
+export function showUsers(page: Page<Member>): UserListResponse {
+  return { items: page.items.map(showUser), nextCursor: page.nextCursor };
+}

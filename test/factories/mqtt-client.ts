@@ -45,11 +45,10 @@ export async function mqttConnect(port: number, options: IClientOptions): Promis
 export async function subscribeTo(client: MqttClient, filter: string, qos: 0 | 1 | 2 = 1): Promise<number> {
   return within(
     new Promise<number>((resolve, reject) => {
-      client.subscribe(filter, { qos }, (error, granted) => {
-        const code = granted?.[0]?.qos;
-        if (code !== undefined) resolve(code);
-        else if (error && /Unspecified|128|refused/i.test(error.message)) resolve(128);
-        else reject(error ?? new Error('no answer to SUBSCRIBE'));
+      client.subscribe(filter, { qos }, (error, _, packet) => {
+        const code = packet?.granted[0];
+        if (code === undefined) reject(error ?? new Error('no answer to SUBSCRIBE'));
+        else resolve(Number(code));
       });
     }),
     `SUBSCRIBE ${filter}`,

@@ -90,7 +90,7 @@ export interface CallOptions {
 export type People = Awaited<ReturnType<typeof openPeople>>;
 
 /** The rooms of people behind real HTTP parsing, over a real database, with a clock of the test's and a cheap bcrypt. */
-export async function openPeople(options: { env?: Record<string, string>; change?: (config: Config) => Config; rounds?: number } = {}) {
+export async function openPeople(options: { env?: Record<string, string>; change?: (config: Config) => Config; rounds?: number; loggedIn?: boolean } = {}) {
   const database = await cloneDatabase();
   const env = { ADMIN_EMAIL, ADMIN_PASSWORD: PASSWORD, ...options.env };
   const config = (options.change ?? ((same: Config) => same))(testConfig(database, env));
@@ -121,7 +121,11 @@ export async function openPeople(options: { env?: Record<string, string>; change
   app.useGlobalPipes(validationPipe());
   app.useGlobalFilters(new ProblemFilter(config.http.publicUrl));
   await app.init();
-  const firstAdmin = await app.get(BootstrapService).ensureFirstAdmin();
+  const firstAdmin = await app.get(BootstrapService).ensureFirstAdmin().catch(async (error: unknown) => {
+    await app.close();
+    await database.drop();
+    throw error;
+  });
 
   const call = async (method: string, path: string, given: CallOptions = {}): Promise<Answer> => {
     const headers: Record<string, string> = { ...given.headers };
@@ -162,7 +166,7 @@ export async function openPeople(options: { env?: Record<string, string>; change
     return rows;
   };
 
-  const adminToken = firstAdmin ? await tokenOf() : '';
+  const adminToken = options.loggedIn === false ? '' : await tokenOf();
   const [tenant] = await sql<{ id: string }>(`SELECT id FROM tenants WHERE slug = 'default'`);
   device.tenantId = tenant?.id ?? '';
 

@@ -48,9 +48,11 @@ export function headOf(event: AuditEvent): AuditHead {
   };
 }
 
+const NO_ID = '00000000-0000-0000-0000-000000000000';
+
 /** An id that is none is kept as text: a column cannot hold it, and losing the row would be worse. */
 export function detailsOf({ details, tenantId, deviceId, userId }: AuditEvent): string {
-  const stray = Object.entries({ tenantId, deviceId, userId }).filter(([, id]) => id != null && !isCanonicalUuid(id));
+  const stray = Object.entries({ tenantId, deviceId, userId }).filter(([, id]) => !isCanonicalUuid(id ?? NO_ID));
   return boundedJson(stray.length === 0 ? undefined : { misfit: Object.fromEntries(stray) }, details);
 }
 
@@ -73,5 +75,5 @@ function uuidOrNull(id: string | null): string | null {
 }
 
 function textOrNull(text: string | null | undefined, max: number): string | null {
-  return text == null ? null : cleanText(text, max);
+  return text === null || text === undefined ? null : cleanText(text, max);
 }

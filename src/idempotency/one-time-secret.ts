@@ -12,5 +12,5 @@ export function holdsSecret(answer: JsonValue | undefined): boolean {
   if (typeof answer === 'string') return VALUE.test(answer);
   if (answer === null || typeof answer !== 'object') return false;
   return Object.entries(answer).some(([name, value]) =>
-    (NAMES.has(name) && typeof value === 'string') || holdsSecret(value as JsonValue));
+    (NAMES.has(name) && typeof value === 'string') || holdsSecret(value));
 }

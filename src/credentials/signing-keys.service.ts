@@ -66,7 +66,6 @@ export class SigningKeysService {
     const keys = await this.ring.published(this.clock.now());
     if (keys.length > 0 || this.symmetric !== null) return { keys };
     await this.createFirst();
-    await this.ring.reload();
     return { keys: await this.ring.published(this.clock.now()) };
   }
 
@@ -130,8 +129,8 @@ export class SigningKeysService {
       await this.store.publish(KEYS_CHANNEL, '');
     } catch (error) {
       logger.warn({ err: error }, 'other processes were not told of a new signing key; they find it within 30 s');
-      await this.ring.reload();
     }
+    await this.ring.reload();
   }
 }
 

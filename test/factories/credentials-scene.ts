@@ -17,6 +17,7 @@ import type { Config } from '../../src/platform/config/config.js';
 import { Pools } from '../../src/platform/database/pools.js';
 import { Transactions, type Transaction } from '../../src/platform/database/transactions.js';
 import type { KeyValueStore } from '../../src/platform/redis/key-value.js';
+import { logger } from '../../src/platform/telemetry/logger.js';
 import { FakeClock } from '../fakes/fake-clock.js';
 import { administer, type TestDatabase } from './database.js';
 import { openRooms } from './room.js';
@@ -68,6 +69,7 @@ export class CredentialsScene {
   }
 
   static async open({ database, clock = new FakeClock(Date.now()), store, env = {} }: SceneOptions): Promise<CredentialsScene> {
+    logger.level = process.env['LOG_LEVEL'] ?? 'silent';
     const module = await openRooms({
       database,
       clock,

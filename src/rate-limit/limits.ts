@@ -24,7 +24,7 @@ export const LIMITS = {
     intervalMs: 15_000,
     burst: 10,
     keyedBy: 'subject',
-    purpose: 'Failed logins to one account from browsers it has never been used with. It slows, it must not lock out.',
+    purpose: 'Failed logins to one account from one address, or from one browser that it knows: slows, never locks out.',
   },
   'register.address': { intervalMs: 30_000, burst: 20, keyedBy: 'address', purpose: 'Public registration, where it is open.' },
   'refresh.address': { intervalMs: 500, burst: 120, keyedBy: 'address', purpose: 'Refused refreshes of one address.' },

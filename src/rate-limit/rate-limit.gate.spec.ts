@@ -70,6 +70,15 @@ describe('RateLimitGate', () => {
       expect(told.filter(Boolean)).toEqual([A]);
     });
 
+    it('a second crossing soon after the first is told', () => {
+      const some = (): (string | null)[] => Array.from({ length: 5 }, () => gate.count(stolen()).suspend);
+      some();
+      clock.advance(200_000);
+      expect(some()[4]).toBe(A);
+      clock.advance(100_000);
+      expect(some()[4]).toBe(A);
+    });
+
     it('is told again when failures go on for a whole window: the suspension did not hold', () => {
       const told: (string | null)[] = [];
       for (let second = 0; second < 600; second += 1) {
@@ -186,6 +195,27 @@ describe('RateLimitGate', () => {
       await settle();
       await gates[0].reset(A);
       letGo();
+      await settle();
+      expect(late).toEqual([]);
+    });
+
+    it('nor one that was made while the reset was under way', async () => {
+      await failEach(4);
+      const really = store.resetWindow.bind(store);
+      let letGo: () => void = () => undefined;
+      const held = new Promise<void>((resolve) => (letGo = resolve));
+      jest.spyOn(store, 'resetWindow').mockImplementation((key) => held.then(() => really(key)));
+      const resetting = gates[0].reset(A);
+      await settle();
+      gates[0].count(stolen());
+      gates[0].count(stolen());
+      await settle();
+      const answerLate = store.holdAnswersOf('countInWindow');
+      gates[0].count(stolen());
+      await settle();
+      letGo();
+      await resetting;
+      answerLate();
       await settle();
       expect(late).toEqual([]);
     });

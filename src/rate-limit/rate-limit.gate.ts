@@ -58,6 +58,7 @@ export class RateLimitGate {
   private sharedTat: number | null = null;
   /** A shared count that was under way during a reset says nothing. */
   private resets = 0;
+  private readonly resetting = new Set<string>();
 
   constructor(
     private readonly store: KeyValueStore,
@@ -103,11 +104,13 @@ export class RateLimitGate {
   async reset(subject: string): Promise<boolean> {
     const key = hash(subject);
     this.forget(key);
+    this.resetting.add(key);
     const done = await Promise.allSettled([
       this.store.resetWindow(windowKey(key)),
       this.store.publish(RESET_CHANNEL, key),
     ]);
     this.resets += 1;
+    this.resetting.delete(key);
     return done.every(({ status }) => status === 'fulfilled');
   }
 
@@ -142,7 +145,7 @@ export class RateLimitGate {
     const { resets } = this;
     this.store.countInWindow(windowKey(key), this.options.windowMs).then(
       (count) => {
-        if (count < this.options.threshold || resets !== this.resets) return;
+        if (count < this.options.threshold || resets !== this.resets || this.resetting.has(key)) return;
         if (this.failures.markAbove(key, at)) this.late(subject);
       },
       () => undefined, // The count of this process stands.

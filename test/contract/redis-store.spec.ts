@@ -200,6 +200,16 @@ it('runs over a real Redis wherever the build is judged', () => {
     expect(report.problem).toMatch(/noeviction/);
   });
 
+  it('waits for the first attempt to connect, which begins by itself', async () => {
+    const store = new RedisStore({ url: REDIS_URL });
+    try {
+      expect((await store.checkEviction()).problem).toBeNull();
+      await until('it hears', () => store.subscribed);
+    } finally {
+      await store.close();
+    }
+  });
+
   it('names any other policy as a problem', async () => {
     await admin.config('SET', 'maxmemory-policy', 'allkeys-lru');
     try {

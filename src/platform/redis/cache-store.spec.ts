@@ -32,9 +32,11 @@ describe('VersionedCache', () => {
         { version: 3, value: value!.replace('ACTIVE', 'ACTIV3') },
         { version: 4, value: value!.replace(`.${clock.now()}.`, `.${clock.now() + 1}.`) },
         { version: 5, value: '' },
-        { version: 6, value: `.${clock.now()}.{"status":"ACTIVE"}` },
+        // The same digits, cut elsewhere between version and time.
+        { version: 11, value: value!.replace(`.${clock.now()}.`, `.${String(clock.now()).slice(1)}.`) },
+        { version: 12, value: `.${clock.now()}.{"status":"ACTIVE"}` },
       ];
-      source.row = { version: 9, value: { status: 'SUSPENDED' } };
+      source.row = { version: 99, value: { status: 'SUSPENDED' } };
       for (const forgery of forgeries) {
         await store.writeIfNewer(key, forgery.version, forgery.value, 60_000);
         scene.counted.length = 0;

@@ -59,6 +59,12 @@ export class CacheStore<T> {
     this.store.writeIfNewer(key, version, sealed, ttlMs).catch(() => this.count('store_error'));
   }
 
+  /** The source no longer has what the store holds in this version. Not to be awaited. */
+  bury(id: string, version: number, ttlMs: number): void {
+    if (!this.store.shared || !this.store.available) return;
+    this.store.writeIfNewer(this.sealer.key(id), version, null, ttlMs).catch(() => this.count('store_error'));
+  }
+
   /**
    * Leaves a tombstone that lets in `version` and what is newer, and then tells everybody: who hears
    * the message finds it, and who does not hear finds it too. Answers whether the store took both.

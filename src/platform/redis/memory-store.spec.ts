@@ -50,10 +50,10 @@ describe('MemoryStore', () => {
   });
 
   it('a renewal that dies earlier makes room earlier', async () => {
-    const store = new MemoryStore({ clock, maxEntries: 1 });
-    await store.lease('a', 'me', 60_000);
+    const store = new MemoryStore({ clock, maxEntries: 100 });
+    for (let i = 0; i < 100; i += 1) await store.lease(`k${i}`, 'me', 60_000);
     await expect(store.lease('b', 'me', 1_000)).rejects.toThrow(StoreUnavailableError);
-    await store.lease('a', 'me', 1_000);
+    await store.lease('k50', 'me', 1_000);
     clock.advance(1_000);
     expect(await store.lease('b', 'me', 1_000)).toBe(true);
   });

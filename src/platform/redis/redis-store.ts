@@ -61,6 +61,7 @@ export class RedisStore extends KeyValueStore {
   private readonly clock: Clock | undefined;
   private readonly onEvent: (event: RedisStoreEvent) => void;
   private readonly heartbeat: NodeJS.Timeout;
+  private readonly opening: Promise<boolean>;
   private failures = 0;
   private tripped = false;
   private beating = false;
@@ -100,12 +101,14 @@ export class RedisStore extends KeyValueStore {
     );
     this.heartbeat = setInterval(() => void this.beat(), options.heartbeatMs ?? 1_000);
     this.heartbeat.unref();
+    this.opening = Promise.allSettled([this.redis.connect(), this.subscriber.connect()]).then(
+      ([commands]) => commands.status === 'fulfilled',
+    );
   }
 
-  /** Begins to connect and waits for the first outcome. Answers whether Redis is there; if not, it goes on trying. */
-  async connect(): Promise<boolean> {
-    const [commands] = await Promise.allSettled([this.redis.connect(), this.subscriber.connect()]);
-    return commands.status === 'fulfilled';
+  /** Waits for the first attempt, begun when the store was made. Answers whether Redis is there; if not, it goes on trying. */
+  connect(): Promise<boolean> {
+    return this.opening;
   }
 
   override get available(): boolean {
@@ -192,7 +195,10 @@ export class RedisStore extends KeyValueStore {
     }
   }
 
-  /** Under any other policy than `noeviction` Redis may drop a nonce before its time, and a replay would pass. */
+  /**
+   * Waits for the first attempt to connect. Under any other policy than `noeviction` Redis may drop a nonce before its
+   * time, and a replay would pass.
+   */
   async checkEviction(): Promise<EvictionReport> {
     const policy = await this.evictionPolicy();
     if (policy === 'noeviction') return { policy, problem: null };
@@ -211,11 +217,12 @@ export class RedisStore extends KeyValueStore {
   }
 
   private async evictionPolicy(): Promise<string> {
+    await this.opening;
     if (!(await this.ping())) return 'unreachable';
     try {
       const answer: unknown = await this.redis.config('GET', 'maxmemory-policy');
       // A list of name and value, or a map of them, by the version of the protocol.
-      const value = Array.isArray(answer) ? answer[1] : (answer as Record<string, unknown> | null)?.['maxmemory-policy'];
+      const value: unknown = Array.isArray(answer) ? answer[1] : (answer as Record<string, unknown> | null)?.['maxmemory-policy'];
       if (typeof value === 'string') return value;
     } catch {
       // Managed services forbid CONFIG; INFO tells the same.

@@ -1,5 +1,6 @@
 import { CacheScene, settle, statusIn } from '../../../test/factories/cache-scene.js';
 import type { FakeSharedStore } from '../../../test/fakes/fake-shared-store.js';
+import { MemoryStore } from './memory-store.js';
 
 const { ID } = CacheScene;
 
@@ -82,10 +83,39 @@ describe('VersionedCache', () => {
       expect(store.calls).toEqual([]);
     });
 
-    it('a cache that was never started does not trust its memory', async () => {
+    it('a slow look-up does not replace what another learned after it', async () => {
+      const cache = await scene.cache();
+      store.setSubscribed(false);
+      source.hold();
+      const slow = cache.get(ID);
+      await settle();
+      source.pass();
+      source.suspend();
+      clock.advance(1);
+      expect(await statusIn(cache)).toBe('SUSPENDED');
+      source.letGo();
+      expect((await slow).value?.status).toBe('SUSPENDED');
+    });
+
+    it('what could not be told is told as soon as it is up again', async () => {
+      const here = await scene.cache();
+      await here.get(ID);
+      store.setGone(true);
+      source.suspend();
+      expect(await here.invalidate(ID, 2)).toBe(false);
+      store.setGone(false);
+      await settle();
+      expect(await statusIn(await scene.cache())).toBe('SUSPENDED');
+    });
+
+    it('a cache that was never started does not trust its memory, nor afterwards what it held before', async () => {
       const cache = scene.build();
       await cache.get(ID);
       expect(cache.peek(ID)).toBeUndefined();
+      await cache.start();
+      expect(cache.peek(ID)).toBeUndefined();
+      await cache.get(ID);
+      expect(cache.peek(ID)).toBeDefined();
     });
   });
 
@@ -139,6 +169,63 @@ describe('VersionedCache', () => {
       store.setSubscribed(false);
       source.down = true;
       expect((await cache.get(ID)).stale).toBe(true);
+    });
+
+    it('while deaf, memory serves also what the store never got', async () => {
+      const cache = await scene.cache();
+      jest.spyOn(store, 'writeIfNewer').mockResolvedValueOnce(true);
+      await cache.get(ID);
+      store.setSubscribed(false);
+      source.down = true;
+      expect((await cache.get(ID)).stale).toBe(true);
+    });
+
+    it.each([true, false])('an invalidation during a look-up that fails in the end holds (heard: %s)', async (hears) => {
+      const [here, there] = [await scene.cache(), await scene.cache()];
+      await there.get(ID);
+      clock.advance(31_000);
+      store.setSubscribed(hears);
+      source.down = true;
+      source.hold();
+      const racing = there.get(ID);
+      await settle();
+      await here.invalidate(ID, 2);
+      source.letGo();
+      await expect(racing).rejects.toThrow('the source is gone');
+    });
+
+    it('what the source said is no longer there is not served from anywhere', async () => {
+      const cache = await scene.cache();
+      await cache.get(ID);
+      clock.advance(30_000);
+      source.row = null;
+      await cache.get(ID);
+      source.down = true;
+      clock.advance(2_000);
+      await expect(cache.get(ID)).rejects.toThrow('the source is gone');
+      await expect((await scene.cache()).get(ID)).rejects.toThrow('the source is gone');
+    });
+
+    it('nor from memory where that is all there is', async () => {
+      const cache = await scene.cache({ store: new MemoryStore({ clock }) });
+      await cache.get(ID);
+      clock.advance(30_000);
+      source.row = null;
+      await cache.get(ID);
+      source.down = true;
+      clock.advance(2_000);
+      await expect(cache.get(ID)).rejects.toThrow('the source is gone');
+    });
+
+    it('one success ends the pause', async () => {
+      const cache = await scene.cache();
+      await cache.get(ID);
+      clock.advance(31_000);
+      source.down = true;
+      expect((await cache.get(ID)).stale).toBe(true);
+      source.down = false;
+      await cache.get('another');
+      expect((await cache.get(ID)).stale).toBe(false);
     });
 
     it('leaves the source alone for a moment, but still asks for what nothing else can answer', async () => {

@@ -1,18 +1,16 @@
 import { CacheScene, settle, statusIn } from '../../../test/factories/cache-scene.js';
-import type { FakeSharedStore } from '../../../test/fakes/fake-shared-store.js';
 import { MemoryStore } from './memory-store.js';
 
 const { ID } = CacheScene;
 
 describe('VersionedCache', () => {
   let scene: CacheScene;
-  let store: FakeSharedStore;
   let clock: CacheScene['clock'];
   let source: CacheScene['source'];
 
   beforeEach(() => {
     scene = new CacheScene();
-    ({ clock, store, source } = scene);
+    ({ clock, source } = scene);
   });
 
   describe('where answers come from', () => {
@@ -96,6 +94,27 @@ describe('VersionedCache', () => {
       expect(cache.peek(ID)).toBeDefined();
     });
 
+    it('after an invalidation the new state is found in the store again', async () => {
+      const cache = await scene.cache();
+      await cache.get(ID);
+      source.suspend();
+      await cache.invalidate(ID, 2);
+      await cache.get(ID);
+      const { reads } = source;
+      expect(await statusIn(await scene.cache())).toBe('SUSPENDED');
+      expect(source.reads).toBe(reads);
+    });
+
+    it('a source that was set back to an older version is believed', async () => {
+      source.row = { version: 5, value: { status: 'SUSPENDED' } };
+      const cache = await scene.cache();
+      await cache.get(ID);
+      source.row = { version: 3, value: { status: 'ACTIVE' } };
+      clock.advance(30_000);
+      expect(await statusIn(cache)).toBe('ACTIVE');
+      expect(cache.peek(ID)).toEqual({ status: 'ACTIVE' });
+    });
+
     it('holds no more entries than it may', async () => {
       const cache = await scene.cache({ store: new MemoryStore({ clock }), maxEntries: 3 });
       for (let i = 0; i < 10; i += 1) await cache.get(`id-${i}`);
@@ -104,8 +123,10 @@ describe('VersionedCache', () => {
 
     it('a store of this process alone is not filled with the same once more, and invalidations still hold', async () => {
       const alone = new MemoryStore({ clock });
+      const reading = jest.spyOn(alone, 'readVersioned');
       const cache = await scene.cache({ store: alone });
       await cache.get(ID);
+      expect(reading).not.toHaveBeenCalled();
       expect(alone.size).toBe(0);
       source.suspend();
       expect(await cache.invalidate(ID, 2)).toBe(true);

@@ -214,6 +214,7 @@ export class VersionedCache<T, P = unknown> {
         // "No such thing" has no version: it counts if nothing was heard while it was asked for.
         if (pending.floor !== floor) continue;
         this.memory.delete(id);
+        if (stored.entry) this.shared.bury(id, stored.entry.version, this.tombstoneMs);
         this.misses.set(own(id), { confirmedAt, generation });
         this.count('miss');
         return { value: null, stale: false, confirmedAt };
@@ -285,9 +286,13 @@ export class VersionedCache<T, P = unknown> {
     }
   }
 
-  /** The tombstone outlives every entry that a look-up begun before it could still bring. */
   private tell(id: string, version: number): Promise<boolean> {
-    return this.shared.invalidate(id, version, this.options.staleMs + 60_000);
+    return this.shared.invalidate(id, version, this.tombstoneMs);
+  }
+
+  /** A tombstone outlives every entry that a look-up begun before it could still bring. */
+  private get tombstoneMs(): number {
+    return this.options.staleMs + 60_000;
   }
 
   private subscriptionChanged(up: boolean): void {

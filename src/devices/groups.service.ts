@@ -27,7 +27,7 @@ export class GroupsService {
     private readonly audit: AuditService,
   ) {}
 
-  list(me: TenantPrincipal, { limit = DEFAULT_PAGE, cursor }: PageRequest): Promise<Page<GroupRecord>> {
+  async list(me: TenantPrincipal, { limit = DEFAULT_PAGE, cursor }: PageRequest): Promise<Page<GroupRecord>> {
     const after = decodeCursor(cursor);
     return this.in(me, async (tx) => pageOf(await this.groups.page(tx, after, limit + 1), limit, keyOf, (group) => group));
   }
@@ -75,7 +75,7 @@ export class GroupsService {
   }
 
   /** @throws GROUP_NOT_FOUND */
-  members(me: TenantPrincipal, id: string, { limit = DEFAULT_PAGE, cursor }: PageRequest): Promise<Page<MemberRecord>> {
+  async members(me: TenantPrincipal, id: string, { limit = DEFAULT_PAGE, cursor }: PageRequest): Promise<Page<MemberRecord>> {
     const after = decodeCursor(cursor);
     return this.in(me, async (tx) => {
       await this.get(tx, id);

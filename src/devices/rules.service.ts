@@ -36,7 +36,7 @@ export class RulesService {
   ) {}
 
   /** @throws DEVICE_NOT_FOUND, GROUP_NOT_FOUND, SERVICE_ACCOUNT_NOT_FOUND */
-  list(me: TenantPrincipal, owner: RuleOwner, { limit = DEFAULT_PAGE, cursor }: PageRequest): Promise<Page<RuleRecord>> {
+  async list(me: TenantPrincipal, owner: RuleOwner, { limit = DEFAULT_PAGE, cursor }: PageRequest): Promise<Page<RuleRecord>> {
     const after = decodeCursor(cursor);
     return this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
       if (!(await this.exists(tx, owner))) throw notFound(owner);
@@ -48,7 +48,7 @@ export class RulesService {
   /**
    * @throws RULE_INVALID, RULE_NOT_LISTABLE, RULE_OUTSIDE_TENANT, RULE_LIMIT_REACHED, DEVICE_DECOMMISSIONED, and as `list`
    */
-  add(me: TenantPrincipal, owner: RuleOwner, input: unknown): Promise<RuleRecord> {
+  async add(me: TenantPrincipal, owner: RuleOwner, input: unknown): Promise<RuleRecord> {
     const rule = this.read(owner, input);
     return this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
       await this.hold(tx, owner);

@@ -63,7 +63,7 @@ export class ServiceAccountsService {
   }
 
   /** One page in order of creation. @throws CURSOR_INVALID */
-  list(me: TenantPrincipal, { limit = DEFAULT_PAGE, cursor }: PageRequest): Promise<Page<ServiceAccountRecord>> {
+  async list(me: TenantPrincipal, { limit = DEFAULT_PAGE, cursor }: PageRequest): Promise<Page<ServiceAccountRecord>> {
     const after = decodeCursor(cursor);
     return this.transactions.run({ tenantId: me.tenantId }, async (tx) =>
       pageOf(await this.accounts.page(tx, after, limit + 1), limit, ({ key }) => key, ({ account }) => account));

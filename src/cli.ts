@@ -1,18 +1,26 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { NestFactory } from '@nestjs/core';
+import { AppModule } from './app.module.js';
+import { SigningKeysService } from './credentials/signing-keys.service.js';
 import { writeDocs } from './docs.js';
 import { runStandaloneBroker } from './embedded/broker-standalone.js';
+import { UnmanagedBroker } from './lifecycle/broker-control.js';
 import { MIGRATIONS } from './migrations/migrations.js';
 import { processEnvironment } from './platform/config/environment.js';
 import { dataDirectoryOf, readConfig } from './platform/config/read-config.js';
 import { migrate } from './platform/database/migrate.js';
 import { logger } from './platform/telemetry/logger.js';
+import { NestLogger } from './platform/telemetry/nest-logger.js';
+import { openStore } from './runtime.js';
 
 const HELP = `portcullis <command>
 
   broker               the embedded MQTT 3.1.1 broker alone: asks the callbacks at INTERNAL_HOST:INTERNAL_PORT,
                        listens on MQTT_PORT of the loopback interface
   migrate              bring the database of DATABASE_URL (or DATABASE_URL_MIGRATOR) to the newest schema
+  keys rotate-signing  a new key for device tokens: published at once, signs in ten minutes; [--compromised]: signs at
+                       once, and no token of an older key is good any more
   docs [--check]       write docs/{errors,permissions,configuration}.md and docs/openapi.json, or compare them
   help                 this text
 `;
@@ -23,6 +31,25 @@ function generatedSecrets(env: ReturnType<typeof processEnvironment>): Record<st
     return JSON.parse(readFileSync(path.join(dataDirectoryOf(env), 'secrets.json'), 'utf8')) as Record<string, string>;
   } catch {
     return {};
+  }
+}
+
+/** Over the code of the application itself, beside running instances: they hear of the new key. */
+async function rotateKeys(env: ReturnType<typeof processEnvironment>, [verb, ...flags]: string[]): Promise<number> {
+  if (verb !== 'rotate-signing') {
+    process.stderr.write(HELP);
+    return 2;
+  }
+  const config = readConfig(env, generatedSecrets(env));
+  logger.level = 'warn';
+  const module = AppModule.forRoot({ config, store: await openStore(config), brokerControl: new UnmanagedBroker() });
+  const app = await NestFactory.createApplicationContext(module, { logger: new NestLogger() });
+  try {
+    const { kid, signsFrom } = await app.get(SigningKeysService).rotate({ compromised: flags.includes('--compromised') });
+    process.stdout.write(`Key ${kid} signs device tokens from ${signsFrom.toISOString()}.\n`);
+    return 0;
+  } finally {
+    await app.close();
   }
 }
 
@@ -46,6 +73,8 @@ async function main([command = 'help', ...rest]: string[]): Promise<number> {
       process.stdout.write(done.length === 0 ? 'The schema is the newest.\n' : `${done.join('\n')}\n`);
       return 0;
     }
+    case 'keys':
+      return rotateKeys(env, rest);
     case 'docs':
       return writeDocs(rest.includes('--check'));
     case 'help':

@@ -52,6 +52,7 @@ export async function startRuntime(env: Environment, fatal: Fatal): Promise<Runt
     const lock = await InstanceLock.take(config.database, config.redis.url !== undefined);
     stops.push(() => lock.release());
     const store = await openStore(config);
+    stops.push(() => store.close());
     const control = config.mqtt.url === undefined ? new EmbeddedControl() : new UnmanagedBroker();
     const app = await createApp({ config, store, brokerControl: control });
     stops.push(() => app.close());
@@ -88,7 +89,8 @@ async function configure(
   return { config: readConfig(env, secrets, { databaseUrl: postgres.url }), embeddedDatabase: true };
 }
 
-async function openStore(config: Config): Promise<KeyValueStore> {
+/** Redis where `REDIS_URL` says, else the store of this process. */
+export async function openStore(config: Config): Promise<KeyValueStore> {
   const { url } = config.redis;
   if (url === undefined) return new MemoryStore({ clock: new SystemClock() });
   const store = new RedisStore({
@@ -101,6 +103,11 @@ async function openStore(config: Config): Promise<KeyValueStore> {
   const { problem } = await store.checkEviction();
   if (problem !== null) logger.warn(problem);
   return store;
+}
+
+/** Origin of the internal listener; an IPv6 address stands in brackets (RFC 3986 §3.2.2). */
+function callbackUrl(host: string, port: number): string {
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 async function openListeners(
@@ -118,10 +125,11 @@ async function openListeners(
   }
   const rest = config.role === 'gate' ? null : await listen(app, config);
   if (control instanceof EmbeddedControl && internal !== null) {
+    if (config.internal.tls) throw new Error('The embedded broker asks the callbacks over plain HTTP: unset INTERNAL_TLS_*, or set MQTT_URL.');
     const broker = await EmbeddedBroker.start({
       host: '127.0.0.1',
       port: config.mqtt.port,
-      callbackUrl: `http://${config.internal.host}:${internal}`,
+      callbackUrl: callbackUrl(config.internal.host, internal),
       internalSecret: config.internal.secrets[0] ?? '',
       logger,
     });

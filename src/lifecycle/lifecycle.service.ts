@@ -8,6 +8,8 @@ import { devicesError } from '../devices/devices.errors.js';
 import { DevicesGate } from '../devices/devices.gate.js';
 import { DevicesService } from '../devices/devices.service.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
+import { isAppError } from '../platform/problem/app-error.js';
+import { logger } from '../platform/telemetry/logger.js';
 import { RateLimitGate } from '../rate-limit/rate-limit.gate.js';
 import { Ejector, Stopwatch, type Ejection } from './ejector.js';
 
@@ -43,7 +45,7 @@ export class LifecycleService {
   async activate(me: TenantPrincipal, deviceId: string, reason: string): Promise<LifecycleResult> {
     const watch = new Stopwatch();
     const device = await this.change(watch, { ...by(me, deviceId, reason), event: 'DEVICE_ACTIVATED', to: 'ACTIVE' });
-    this.rateLimit.reset(deviceId);
+    if (!(await this.rateLimit.reset(deviceId))) logger.warn({ deviceId }, 'failures in the shared store could not be forgotten');
     await watch.time('unban', () => this.ejector.readmit({ kind: 'device', id: deviceId, tenantId: me.tenantId }));
     return { device, ejection: { confirmed: true, steps: watch.steps, totalMs: watch.totalMs, sweepAt: null } };
   }
@@ -77,7 +79,7 @@ export class LifecycleService {
   async suspendForFailures(deviceId: string, why: string): Promise<void> {
     const { facts } = await this.gate.facts('device', deviceId);
     if (facts === null || facts.status !== 'ACTIVE') return;
-    await this.changeAndEject({
+    const change: Change = {
       tenantId: facts.tenantId,
       deviceId,
       actor: { kind: 'system', id: 'rate-limit' },
@@ -85,7 +87,13 @@ export class LifecycleService {
       reason: `repeated authentication failures (${why})`,
       event: 'DEVICE_SUSPENDED',
       to: 'SUSPENDED',
-    }, true);
+    };
+    try {
+      await this.changeAndEject(change, true);
+    } catch (error) {
+      // Two processes may count the tenth failure; the one that comes second finds the device suspended.
+      if (!isAppError(error, 'DEVICE_STATE_CONFLICT')) throw error;
+    }
   }
 
   private async changeAndEject(change: Change, ban: boolean, also?: (tx: Transaction) => Promise<void>): Promise<LifecycleResult> {

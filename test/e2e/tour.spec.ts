@@ -1,0 +1,160 @@
+import { execFile } from 'node:child_process';
+import fs from 'node:fs/promises';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { freePorts, Installation, ROOT, type Ports } from '../fakes/installation.js';
+import { TestClient } from '../fakes/mqtt-client.js';
+
+const run = promisify(execFile);
+const MARK = '<<<block>>>';
+const LIMIT_MS = 180_000;
+
+/** The shell blocks between the two marks of the README, in order. */
+async function tourBlocks(): Promise<string[]> {
+  const readme = await fs.readFile(path.join(ROOT, 'README.md'), 'utf8');
+  const tour = /<!-- tour -->([\s\S]*)<!-- \/tour -->/.exec(readme)?.[1] ?? '';
+  return [...tour.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map((match) => String(match[1]));
+}
+
+describe('the tour of the README', () => {
+  let folder: string;
+  let dataDir: string;
+  let ports: Ports;
+  let installation: Installation;
+  let password: string;
+  /** What each block printed; block 0 stands before the first. */
+  let printed: string[];
+
+  beforeAll(async () => {
+    folder = await fs.mkdtemp(path.join(os.tmpdir(), 'portcullis-tour-'));
+    dataDir = path.join(folder, 'data');
+    ports = await freePorts();
+    installation = await Installation.start(dataDir, ports);
+    password = /^ {2}password {2}(\S+) /m.exec(installation.output)?.[1] ?? '';
+    // One shell for all of it, as a reader has; the last line hands over what later tests need.
+    const script = [...(await tourBlocks()), 'echo "$ID $SECRET $(field access_token <<< "$DEVICE")"\n'].join(`echo '${MARK}'\n`);
+    const { stdout, stderr } = await run('bash', ['--norc', '-c', script], {
+      cwd: ROOT,
+      env: {
+        PATH: process.env['PATH'],
+        BASE: `http://127.0.0.1:${ports.rest}`,
+        MQTT_PORT: String(ports.mqtt),
+        ADMIN_PASSWORD: password,
+      },
+    });
+    expect(stderr).toBe('');
+    printed = ['', ...stdout.split(`${MARK}\n`)];
+  }, LIMIT_MS);
+
+  afterAll(async () => {
+    await installation?.stop();
+    await fs.rm(folder, { recursive: true, force: true });
+  }, LIMIT_MS);
+
+  it('begins with the password that the first start prints', () => {
+    expect(password.length).toBeGreaterThanOrEqual(16);
+    expect(printed).toHaveLength(8);
+  });
+
+  it('1 logs the first admin in', () => {
+    expect(JSON.parse(printed[1] ?? '')).toMatchObject({ email: 'admin@localhost.localdomain', role: 'ADMIN', tenant: { slug: 'default' } });
+  });
+
+  it('2 registers a device and tells where it connects and what it may', () => {
+    expect(printed[2]).toMatch(new RegExp(`mqtt: ${ports.mqtt}\\b`));
+    expect(printed[2]).toMatch(/publish: \[\s*'devices\/[0-9a-f-]{36}\/telemetry'/);
+    expect(printed[2]).toMatch(/subscribe: \[\s*'devices\/[0-9a-f-]{36}\/commands'/);
+  });
+
+  it('3 lets it connect and publish where it may', () => {
+    expect(printed[3]).toBe('ok\n');
+  });
+
+  it('4 refuses it what it may not, and says why', () => {
+    const [refused, acknowledged, explained = ''] = String(printed[4]).split('\n');
+    expect(refused).toMatch(/Subscribe error/);
+    expect(acknowledged).toBe('ok');
+    expect(JSON.parse(explained)).toMatchObject({ result: 'deny', reason: 'TOPIC_NOT_GRANTED', nearest: { rule: { action: 'publish' } } });
+  });
+
+  it('5 cuts its session when it is suspended, and refuses its return', () => {
+    expect(printed[5]).toMatch(/confirmed: true/);
+    expect([...String(printed[5]).matchAll(/Connection refused: Not authorized/g)]).toHaveLength(2);
+  });
+
+  it('6 finds all of it in the audit log', () => {
+    const rows = String(printed[6]).trim().split('\n').map((row) => row.split('  ').slice(1).join(' ').trim());
+    expect(rows).toEqual(expect.arrayContaining([
+      'DEVICE_REGISTERED', 'AUTH_SUCCESS', 'ACL_DENIED TOPIC_NOT_GRANTED', 'DEVICE_SUSPENDED stolen', 'DEVICE_EJECTED', 'AUTH_FAILURE DEVICE_SUSPENDED',
+    ]));
+  });
+
+  describe('after SIGKILL, started again on the same data', () => {
+    let device: { id: string; secret: string; token: string };
+    let headers: Record<string, string>;
+
+    const call = (method: string, route: string, body?: unknown): Promise<Response> => fetch(`http://127.0.0.1:${ports.rest}/api/v1/${route}`, {
+      method,
+      headers: { 'content-type': 'application/json', ...headers },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+
+    beforeAll(async () => {
+      const [id = '', secret = '', token = ''] = String(printed[7]).trim().split(' ');
+      device = { id, secret, token };
+      headers = {};
+      await installation.kill();
+      installation = await Installation.start(dataDir, ports);
+      const login = await call('POST', 'auth/login', { email: 'admin@localhost.localdomain', password });
+      const { access_token: access } = (await login.json()) as { access_token: string };
+      headers = { authorization: `Bearer ${access}` };
+    }, LIMIT_MS);
+
+    it('the admin enters with the password of before, and none is printed again', async () => {
+      expect((await call('GET', 'auth/me')).status).toBe(200);
+      expect(installation.output).not.toContain('First admin');
+    });
+
+    it('the suspension holds', async () => {
+      const connect = TestClient.connect(ports.mqtt, { clientId: device.id, username: device.id, password: device.secret });
+      await expect(connect).rejects.toMatchObject({ code: 5 });
+    });
+
+    it('secret and token of before let the device in once it is active again', async () => {
+      expect((await call('POST', `devices/${device.id}/activate`, { reason: 'found' })).status).toBe(200);
+      for (const proof of [device.secret, device.token]) {
+        const client = await TestClient.connect(ports.mqtt, { clientId: device.id, username: device.id, password: proof });
+        await client.publish(`devices/${device.id}/telemetry`, 'back');
+        await client.end();
+      }
+    });
+
+    it('the audit log remembers both lives', async () => {
+      const answer = (await (await call('GET', `audit/logs?deviceId=${device.id}`)).json()) as { items: { eventType: string }[] };
+      const types = answer.items.map(({ eventType }) => eventType);
+      expect(types).toEqual(expect.arrayContaining(['DEVICE_REGISTERED', 'DEVICE_SUSPENDED', 'DEVICE_ACTIVATED']));
+    });
+  });
+
+  it('a second start on the data directory is one sentence that names the holder, and exit code 1', async () => {
+    const { code, said } = await Installation.startInVain(dataDir, await freePorts());
+    expect(said).toMatch(/^The data directory \S+ is (in use|held) by [^\n]*\d+[^\n]*\.$/);
+    expect(code).toBe(1);
+  }, LIMIT_MS);
+
+  it.each(['rest', 'internal', 'mqtt'] as const)('a taken port (%s) is one sentence that names port and variable, and exit code 1', async (which) => {
+    const variable = { rest: 'PORT', internal: 'INTERNAL_PORT', mqtt: 'MQTT_PORT' }[which];
+    const own = await freePorts();
+    const holder = net.createServer();
+    await new Promise<void>((resolve) => holder.listen(own[which], '127.0.0.1', resolve));
+    try {
+      const { code, said } = await Installation.startInVain(path.join(folder, which), own);
+      expect(said).toMatch(new RegExp(`^Port ${own[which]} on 127\\.0\\.0\\.1 is in use; set ${variable}\\b[^\\n]*\\.$`));
+      expect(code).toBe(1);
+    } finally {
+      await new Promise((resolve) => holder.close(resolve));
+    }
+  }, LIMIT_MS);
+});

@@ -1,11 +1,6 @@
 import { errorsOf, type ErrorCatalogue } from '../platform/problem/app-error.js';
 
 export const LIFECYCLE_ERRORS = {
-  CREDENTIAL_NOT_FOUND: {
-    status: 404,
-    title: 'No such credential',
-    meaning: 'The device has no credential with this id.',
-  },
   BULK_LINE_MALFORMED: {
     status: 400,
     title: 'The line is not a JSON object',

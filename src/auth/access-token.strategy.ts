@@ -13,7 +13,7 @@ import { SessionCookies } from './session-cookies.js';
 
 const NAME = 'access-token';
 
-type PassportHandler = (request: FastifyRequest, reply: FastifyReply, next: (error?: unknown) => void) => void;
+type PassportHandler = (request: FastifyRequest, reply: FastifyReply, next: (error?: Error) => void) => void;
 
 /** Judges access tokens, from the Authorization header or the cookie, by passport-jwt with everything pinned that can be. */
 @Injectable()
@@ -61,8 +61,8 @@ export class AccessTokenStrategy extends PassportStrategy(Strategy, NAME) {
   /** Whom the request's token speaks for now; `null` if it is not valid, for whatever reason. */
   async judge(request: FastifyRequest, reply: FastifyReply): Promise<Principal | null> {
     return new Promise((resolve, reject) => {
-      const done = (error: unknown, principal: Principal | false | null | undefined): void => {
-        if (error) reject(error as Error);
+      const done = (error: Error | null | undefined, principal: Principal | false | null | undefined): void => {
+        if (error) reject(error);
         else resolve(principal || null);
       };
       const handler = this.own.authenticate(NAME, { session: false }, done) as PassportHandler;

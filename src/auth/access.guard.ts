@@ -3,7 +3,7 @@ import { Reflector } from '@nestjs/core';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ACCESS, type Access } from '../access/decorators.js';
 import type { Principal } from '../access/principal.js';
-import { actorOf, ANONYMOUS_ACTOR } from '../audit/audit-event.js';
+import { actorOf, ANONYMOUS_ACTOR, type AuditEventType } from '../audit/audit-event.js';
 import { AuditStream } from '../audit/audit.stream.js';
 import { isAppError } from '../platform/problem/app-error.js';
 import { platformError } from '../platform/problem/platform.errors.js';
@@ -18,6 +18,14 @@ export type GuardedRequest = FastifyRequest & { principal?: Principal };
 
 /** Methods that change nothing (RFC 9110 §9.2.1); every other one is a write. */
 const SAFE_METHODS: readonly string[] = ['GET', 'HEAD', 'OPTIONS'];
+
+/** What a refusal is called in the security log, by its status; 404 is a caller who named what is not theirs. */
+const REFUSALS: Readonly<Record<number, AuditEventType>> = {
+  401: 'AUTH_FAILURE',
+  403: 'ACCESS_DENIED',
+  404: 'ACCESS_DENIED',
+  429: 'RATE_LIMITED',
+};
 
 /**
  * The one guard in front of every route: finds out who calls, then whether they may. Closed by default: a route that says
@@ -79,9 +87,10 @@ export class AccessGuard implements CanActivate {
 
   /** Refusals of people are security events; they go through the bounded stream, since a guard writes no tables. */
   private note(error: unknown, request: GuardedRequest, principal: Principal | null): void {
-    if (!isAppError(error) || ![401, 403, 404].includes(error.status)) return;
+    const type = isAppError(error) ? REFUSALS[error.status] : undefined;
+    if (!isAppError(error) || type === undefined) return;
     this.audit.note({
-      type: error.status === 401 ? 'AUTH_FAILURE' : 'ACCESS_DENIED',
+      type,
       tenantId: principal?.tenantId ?? null,
       actor: principal ? actorOf(principal) : ANONYMOUS_ACTOR,
       ip: request.ip,

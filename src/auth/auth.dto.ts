@@ -25,7 +25,7 @@ export class LoginRequest {
 }
 
 export class RefreshRequest {
-  @TextField({ optional: true, min: 1, max: 256, description: 'Left out where the cookie bears it.' })
+  @TextField({ optional: true, min: 1, max: 4096, description: 'Left out where the cookie bears it.' })
   refresh_token?: string;
 }
 

@@ -45,7 +45,7 @@ export class UsersRepository {
 
   /** Answers false when an account with this address exists; the transaction goes on. */
   async insertAccount(tx: Transaction, account: NewAccount): Promise<boolean> {
-    const { raw } = await tx.manager
+    const result = await tx.manager
       .createQueryBuilder()
       .insert()
       .into(UserEntity)
@@ -53,7 +53,7 @@ export class UsersRepository {
       .orIgnore()
       .returning('id')
       .execute();
-    return (raw as unknown[]).length > 0;
+    return (result.raw as unknown[]).length > 0;
   }
 
   async insertMembership(tx: Transaction, tenantId: string, userId: string, role: Role): Promise<void> {

@@ -112,7 +112,7 @@ export async function openPeople(options: { env?: Record<string, string>; change
       ProbeModule,
     ],
   }).compile();
-  const adapter = new FastifyAdapter();
+  const adapter = new FastifyAdapter({ genReqId: () => randomUUID() });
   const app = module.createNestApplication<NestFastifyApplication>(adapter, { logger: false });
   await app.register(cookie);
   adapter.getInstance().addHook('onRequest', (request, _reply, done) =>
@@ -145,7 +145,7 @@ export async function openPeople(options: { env?: Record<string, string>; change
       return [name, { value: decodeURIComponent(value), attributes }] as const;
     }));
     const headerValues = response.headers as Answer['headers'];
-    return { status: response.statusCode, headers: headerValues, body: (response.body === '' ? {} : response.json()) as Answer['body'], cookies };
+    return { status: response.statusCode, headers: headerValues, body: response.body === '' ? {} : response.json<Answer['body']>(), cookies };
   };
 
   const login = async (email = ADMIN_EMAIL, password = PASSWORD, more: CallOptions & { body?: object } = {}) =>

@@ -1,5 +1,5 @@
 import type { AuditEvent, Severity } from './audit-event.js';
-import { detailsOf, headOf, orderedId, type AuditHead, type AuditRow } from './audit-row.js';
+import { complete, draftOf, orderedId, type AuditDraft, type AuditRow } from './audit-row.js';
 import { boundedJson, cleanText } from './escape.js';
 
 /** Lanes have room of their own, so that none can crowd out another. */
@@ -33,9 +33,8 @@ const GAP_TENANTS = 256;
 const CLOSE_AT_ONCE = 5_000;
 
 interface Kind {
-  readonly head: AuditHead;
-  readonly details: string;
-  readonly openedAt: number;
+  /** The first of its kind; opened the minute. */
+  readonly first: AuditRow;
   repeats: number;
   firstAt: number;
   lastAt: number;
@@ -87,28 +86,29 @@ export class AuditBuffer {
 
   /** Takes an event in: as a row if it is the first of its kind within a minute, else into the count of its kind. */
   add(event: AuditEvent, now: number): void {
-    const head = headOf(event);
-    const lane = this.lanes[laneOf(head.severity)];
-    const key = keyOf(head, event);
+    const draft = draftOf(event);
+    const lane = this.lanes[laneOf(draft.severity)];
+    const key = keyOf(draft, event);
     const known = lane.kinds.get(key);
-    if (known && (now < known.openedAt + AGGREGATION_MS || !this.close(lane, key, known))) {
+    if (known && (now < known.first.occurredAt + AGGREGATION_MS || !this.close(lane, key, known))) {
       if (known.repeats === 0) known.firstAt = now;
       known.repeats += 1;
       known.lastAt = now;
       this.absorbed += 1;
       return;
     }
-    const details = detailsOf(event);
-    if (lane.rows.length >= lane.room.rows || lane.bytes + details.length > lane.room.bytes) {
-      this.drop(lane.lane, head.tenantId, now);
+    const row = complete(draft, event, now);
+    const bytes = row.details.length;
+    if (lane.rows.length >= lane.room.rows || lane.bytes + bytes > lane.room.bytes) {
+      this.drop(lane.lane, row.tenantId, now);
       return;
     }
-    lane.rows.push({ ...head, id: orderedId(now), occurredAt: now, details, events: 1 });
-    lane.bytes += details.length;
+    lane.rows.push(row);
+    lane.bytes += bytes;
     // Without room for another kind its repeats are written one by one.
-    if (lane.kinds.size >= lane.room.kinds || lane.bytes + details.length > lane.room.bytes) return;
-    lane.bytes += details.length;
-    lane.kinds.set(key, { head, details, openedAt: now, repeats: 0, firstAt: now, lastAt: now });
+    if (lane.kinds.size >= lane.room.kinds || lane.bytes + bytes > lane.room.bytes) return;
+    lane.bytes += bytes;
+    lane.kinds.set(key, { first: row, repeats: 0, firstAt: now, lastAt: now });
   }
 
   /** Counts an event, or a row that stands for several, that will never be written. */
@@ -150,7 +150,7 @@ export class AuditBuffer {
   private closeKinds(lane: LaneState, now: number, ending: boolean): void {
     let closed = 0;
     for (const [key, kind] of lane.kinds) {
-      if (!ending && (now < kind.openedAt + AGGREGATION_MS || closed >= CLOSE_AT_ONCE)) return;
+      if (!ending && (now < kind.first.occurredAt + AGGREGATION_MS || closed >= CLOSE_AT_ONCE)) return;
       if (!this.close(lane, key, kind)) return;
       closed += 1;
     }
@@ -162,12 +162,12 @@ export class AuditBuffer {
       if (lane.rows.length >= lane.room.rows) return false;
       const { repeats: events, firstAt, lastAt } = kind;
       const counted = { count: events, firstAt: new Date(firstAt), lastAt: new Date(lastAt) };
-      const details = boundedJson(counted, JSON.parse(kind.details) as Record<string, unknown>);
-      lane.rows.push({ ...kind.head, requestId: null, id: orderedId(lastAt), occurredAt: lastAt, details, events });
+      const details = boundedJson(counted, JSON.parse(kind.first.details) as Record<string, unknown>);
+      lane.rows.push({ ...kind.first, requestId: null, id: orderedId(lastAt), occurredAt: lastAt, details, events });
       lane.bytes += details.length;
     }
     lane.kinds.delete(key);
-    lane.bytes -= kind.details.length;
+    lane.bytes -= kind.first.details.length;
     return true;
   }
 
@@ -189,10 +189,10 @@ export function laneOf(severity: Severity): Lane {
 }
 
 /** No part can hold NUL any more, so that nobody can make one kind look like another. */
-function keyOf(head: AuditHead, event: AuditEvent): string {
+function keyOf(row: AuditDraft, event: AuditEvent): string {
   const reason = event.details?.['reason'];
   return [
-    head.eventType, head.severity, head.tenantId, head.deviceId, head.userId, head.actorKind, head.actorId, head.ip,
+    row.eventType, row.severity, row.tenantId, row.deviceId, row.userId, row.actorKind, row.actorId, row.ip,
     typeof reason === 'string' ? cleanText(reason, 128) : '',
   ].join('\u0000');
 }

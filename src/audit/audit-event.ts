@@ -13,7 +13,7 @@ interface AuditEventDefinition {
 export const AUDIT_EVENTS = {
   // Proofs and refusals
   AUTH_SUCCESS: { severity: 'INFO', meaning: 'A device, service account or person proved who they are.' },
-  AUTH_FAILURE: { severity: 'WARNING', meaning: 'A proof was refused; details.reason says why, details.proven whether it named somebody.' },
+  AUTH_FAILURE: { severity: 'WARNING', meaning: 'A proof was refused: details.reason says why.' },
   ACCESS_DENIED: { severity: 'WARNING', meaning: 'A known caller asked for something that they may not do.' },
   ACL_DENIED: { severity: 'WARNING', meaning: 'A publish or a subscription was refused.' },
   RATE_LIMITED: { severity: 'WARNING', meaning: 'A caller was slowed down.' },
@@ -107,7 +107,7 @@ export const AUDIT_EVENTS = {
 
   // The log itself
   AUDIT_EXPORTED: { severity: 'INFO', meaning: 'Somebody exported the security log; details bears the filters.' },
-  LOG_GAP: { severity: 'HIGH', meaning: 'Events were dropped: details.count of them, of details.lane, between details.from and details.to.' },
+  LOG_GAP: { severity: 'HIGH', meaning: 'Events of a lane were dropped: details.count of them between details.from and details.to.' },
 } as const satisfies Record<string, AuditEventDefinition>;
 
 export type AuditEventType = keyof typeof AUDIT_EVENTS;

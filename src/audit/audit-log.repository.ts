@@ -20,6 +20,14 @@ export interface AuditLogRow {
   readonly details: Record<string, unknown>;
 }
 
+/** Which rows, and how many, older than where the last page ended. */
+export interface AuditQuery {
+  readonly tenantId: string;
+  readonly filter: AuditFilter;
+  readonly after: Keyset | undefined;
+  readonly limit: number;
+}
+
 interface Statement {
   readonly sql: string;
   readonly params: unknown[];
@@ -31,27 +39,21 @@ export class AuditLogRepository {
   constructor(private readonly pools: Pools) {}
 
   /** Rows of the transaction's tenant. */
-  find(tx: Transaction, tenantId: string, filter: AuditFilter, after: Keyset | undefined, limit: number): Promise<AuditLogRow[]> {
-    const { sql, params } = statement(['tenant_id = $1'], tenantId, filter, after, limit);
+  find(tx: Transaction, query: AuditQuery): Promise<AuditLogRow[]> {
+    const { sql, params } = statement(['tenant_id = $1'], query);
     return tx.query<AuditLogRow>(sql, params);
   }
 
   /** Rows of the tenant and those of nobody, for the platform plane: past row security, hence with the tenant spelt out. */
-  async findWithNobodys(tenantId: string, filter: AuditFilter, after: Keyset | undefined, limit: number): Promise<AuditLogRow[]> {
-    const { sql, params } = statement(['tenant_id = $1', 'tenant_id IS NULL'], tenantId, filter, after, limit);
+  async findWithNobodys(query: AuditQuery): Promise<AuditLogRow[]> {
+    const { sql, params } = statement(['tenant_id = $1', 'tenant_id IS NULL'], query);
     const { rows } = await this.pools.reader.query<AuditLogRow>(sql, params);
     return rows;
   }
 }
 
 /** Each owner's newest rows come from the index and are then merged: an OR of the two would sort the whole log. */
-function statement(
-  owners: readonly string[],
-  tenantId: string,
-  filter: AuditFilter,
-  after: Keyset | undefined,
-  limit: number,
-): Statement {
+function statement(owners: readonly string[], { tenantId, filter, after, limit }: AuditQuery): Statement {
   const params: unknown[] = [tenantId];
   const bind = (value: unknown): string => `$${params.push(value)}`;
   const conditions: string[] = [];
@@ -74,8 +76,8 @@ function statement(
     `(SELECT * FROM security_audit_logs WHERE ${[owner, ...conditions].join(' AND ')} ${newest} ${most})`);
   return {
     params,
-    sql: `SELECT id, to_char(occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS occurred_at, event_type, severity,
-                 device_id, user_id, actor_kind, actor_id, ip, request_id, details
+    sql: `SELECT id, to_char(occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS occurred_at,
+                 event_type, severity, device_id, user_id, actor_kind, actor_id, ip, request_id, details
             FROM (${parts.join(' UNION ALL ')}) AS log ${newest.replaceAll('occurred_at', 'log.occurred_at')} ${most}`,
   };
 }

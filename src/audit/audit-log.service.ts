@@ -55,10 +55,15 @@ export class AuditLogService {
     }
   }
 
-  private read(principal: TenantPrincipal, filter: AuditFilter, after: Keyset | undefined, limit: number): Promise<AuditLogRow[]> {
-    const { tenantId, permissions } = principal;
-    if (permissions.has(Permission.PlatformAuditRead)) return this.repository.findWithNobodys(tenantId, filter, after, limit);
-    return this.transactions.run({ tenantId }, (tx) => this.repository.find(tx, tenantId, filter, after, limit));
+  private read(
+    { tenantId, permissions }: TenantPrincipal,
+    filter: AuditFilter,
+    after: Keyset | undefined,
+    limit: number,
+  ): Promise<AuditLogRow[]> {
+    const query = { tenantId, filter, after, limit };
+    if (permissions.has(Permission.PlatformAuditRead)) return this.repository.findWithNobodys(query);
+    return this.transactions.run({ tenantId }, (tx) => this.repository.find(tx, query));
   }
 }
 

@@ -4,8 +4,11 @@ import { isCanonicalUuid } from '../platform/http/uuid-param.js';
 import { AUDIT_EVENTS, type AuditEvent, type AuditEventType, type Severity } from './audit-event.js';
 import { boundedJson, cleanText } from './escape.js';
 
-/** Who, what and where of a row: all that tells one kind of event from another, but for the reason. */
-export interface AuditHead {
+/** A row as it will stand in the table: clean, cut, every id a UUID. */
+export interface AuditRow {
+  readonly id: string;
+  /** Milliseconds since the epoch. */
+  readonly occurredAt: number;
   readonly eventType: AuditEventType;
   readonly severity: Severity;
   readonly tenantId: string | null;
@@ -15,27 +18,32 @@ export interface AuditHead {
   readonly actorId: string | null;
   readonly ip: string | null;
   readonly requestId: string | null;
-}
-
-/** A row as it will stand in the table: clean, cut, every id a UUID. */
-export interface AuditRow extends AuditHead {
-  readonly id: string;
-  /** Milliseconds since the epoch. */
-  readonly occurredAt: number;
   /** JSON text of an object. */
   readonly details: string;
   /** How many events it stands for. */
   readonly events: number;
 }
 
+/** Who, what and where are there; `complete` adds the rest, which a repeat does not need. */
+export type AuditDraft = { -readonly [Member in keyof AuditRow]: AuditRow[Member] };
+
 export function rowOf(event: AuditEvent, now: number): AuditRow {
-  return { ...headOf(event), id: orderedId(now), occurredAt: now, details: detailsOf(event), events: 1 };
+  return complete(draftOf(event), event, now);
 }
 
-export function headOf(event: AuditEvent): AuditHead {
+export function complete(draft: AuditDraft, event: AuditEvent, now: number): AuditRow {
+  draft.id = orderedId(now);
+  draft.occurredAt = now;
+  draft.details = detailsOf(event);
+  return draft;
+}
+
+export function draftOf(event: AuditEvent): AuditDraft {
   const { type, actor, tenantId, deviceId = null, userId = actor.kind === 'user' ? actor.id : null } = event;
   const request = requestContext();
   return {
+    id: '',
+    occurredAt: 0,
     eventType: type,
     severity: event.severity ?? AUDIT_EVENTS[type].severity,
     tenantId: uuidOrNull(tenantId),
@@ -45,15 +53,16 @@ export function headOf(event: AuditEvent): AuditHead {
     actorId: textOrNull(actor.id, 128),
     ip: textOrNull(event.ip ?? request?.ip, 64),
     requestId: textOrNull(event.requestId ?? request?.requestId, 64),
+    details: '{}',
+    events: 1,
   };
 }
 
-const NO_ID = '00000000-0000-0000-0000-000000000000';
-
 /** An id that is none is kept as text: a column cannot hold it, and losing the row would be worse. */
-export function detailsOf({ details, tenantId, deviceId, userId }: AuditEvent): string {
-  const stray = Object.entries({ tenantId, deviceId, userId }).filter(([, id]) => !isCanonicalUuid(id ?? NO_ID));
-  return boundedJson(stray.length === 0 ? undefined : { misfit: Object.fromEntries(stray) }, details);
+function detailsOf({ details, tenantId, deviceId, userId }: AuditEvent): string {
+  if (fits(tenantId) && fits(deviceId) && fits(userId)) return boundedJson(details);
+  const misfit = Object.fromEntries(Object.entries({ tenantId, deviceId, userId }).filter(([, id]) => !fits(id)));
+  return boundedJson({ misfit }, details);
 }
 
 let lastMs = 0;
@@ -68,6 +77,10 @@ export function orderedId(ms: number): string {
   lastMs = ms;
   const time = Math.max(0, Math.trunc(ms)).toString(16).padStart(12, '0').slice(-12);
   return `${time.slice(0, 8)}-${time.slice(8)}-7${sequence.toString(16).padStart(3, '0')}-${randomUUID().slice(19)}`;
+}
+
+function fits(id: string | null | undefined): boolean {
+  return id === null || id === undefined || isCanonicalUuid(id);
 }
 
 function uuidOrNull(id: string | null): string | null {

@@ -26,6 +26,7 @@ export class AuditController {
   @Allow(Permission.AuditExport)
   @ApiOkResponse({ content: { [NDJSON]: { schema: { type: 'string', description: 'An entry of the log a line.' } } } })
   async export(@Me() me: TenantPrincipal, @Query() query: AuditExportQuery): Promise<StreamableFile> {
-    return new StreamableFile(await this.log.export(me, query), { type: NDJSON, disposition: 'attachment; filename="audit.ndjson"' });
+    const lines = await this.log.export(me, query);
+    return new StreamableFile(lines, { type: NDJSON, disposition: 'attachment; filename="audit.ndjson"' });
   }
 }

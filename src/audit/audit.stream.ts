@@ -85,7 +85,8 @@ export class AuditStream implements OnModuleInit, BeforeApplicationShutdown, OnA
   async onApplicationShutdown(): Promise<void> {
     if (this.timer) clearInterval(this.timer);
     await this.drain();
-    if (this.stats.queued > 0) logger.error({ events: this.stats.queued }, 'audit events were lost at shutdown: Postgres did not take them');
+    const { queued } = this.stats;
+    if (queued > 0) logger.error({ queued }, 'audit rows were lost at shutdown: Postgres did not take them');
   }
 
   private async tick(): Promise<void> {

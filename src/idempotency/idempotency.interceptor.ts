@@ -1,5 +1,7 @@
 import { Readable } from 'node:stream';
-import { Injectable, SetMetadata, StreamableFile, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
+import {
+  Injectable, SetMetadata, StreamableFile, type CallHandler, type ExecutionContext, type NestInterceptor,
+} from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { from, lastValueFrom, type Observable } from 'rxjs';
@@ -37,7 +39,9 @@ export class IdempotencyInterceptor implements NestInterceptor {
     const request = context.switchToHttp().getRequest<AuthenticatedRequest>();
     const name = keyOf(request);
     if (!name || request.body instanceof Readable) return next.handle();
-    if (this.reflector.getAllAndOverride<boolean | undefined>(EXCLUDED, [context.getHandler(), context.getClass()])) return next.handle();
+    if (this.reflector.getAllAndOverride<true | undefined>(EXCLUDED, [context.getHandler(), context.getClass()])) {
+      return next.handle();
+    }
     return from(this.once(name, request, context.switchToHttp().getResponse<FastifyReply>(), next));
   }
 

@@ -63,10 +63,18 @@ export class IdempotencyRepository {
   }
 
   async extend(tx: Transaction, name: KeyName, owner: string, lockedUntil: Date): Promise<void> {
-    await tx.query(`UPDATE idempotency_keys SET locked_until = $5 WHERE ${NAMED} AND owner = $4`, [...named(name), owner, lockedUntil]);
+    await tx.query(
+      `UPDATE idempotency_keys SET locked_until = $5 WHERE ${NAMED} AND owner = $4`,
+      [...named(name), owner, lockedUntil],
+    );
   }
 
-  async answer(tx: Transaction, name: KeyName, owner: string, statusCode: number, answer: Buffer, holdsSecret: boolean): Promise<void> {
+  async answer(
+    tx: Transaction,
+    name: KeyName,
+    owner: string,
+    { statusCode, answer, holdsSecret }: { statusCode: number; answer: Buffer; holdsSecret: boolean },
+  ): Promise<void> {
     await tx.query(
       `UPDATE idempotency_keys SET status_code = $5, answer = $6, holds_secret = $7 WHERE ${NAMED} AND owner = $4`,
       [...named(name), owner, statusCode, answer, holdsSecret],
@@ -77,7 +85,7 @@ export class IdempotencyRepository {
     await tx.query(`DELETE FROM idempotency_keys WHERE ${NAMED} AND owner = $4 AND status_code IS NULL`, [...named(name), owner]);
   }
 
-  /** Deletes ended rows and wipes secrets whose time is over, of every tenant, at most `most` of each. */
+  /** Deletes ended rows and wipes secrets whose time is over, of every tenant, at most `most` of each; answers the greater number. */
   async sweep(endedBefore: Date, secretBefore: Date, most: number): Promise<number> {
     const { rows } = await this.pools.app.query<{ swept: number }>(
       'SELECT idempotency_sweep($1, $2, $3) AS swept',

@@ -103,11 +103,10 @@ export class IdempotencyService implements OnModuleInit, OnApplicationShutdown {
   async finish({ name, owner, fingerprint }: Turn, status: number, body: unknown): Promise<void> {
     try {
       const text = JSON.stringify({ body });
-      const sealed = await this.dataKeys.seal(sealContext(name, fingerprint), Buffer.from(text, 'utf8'));
+      const answer = await this.dataKeys.seal(sealContext(name, fingerprint), Buffer.from(text, 'utf8'));
       // Judged as it is sent: an object may hide its members until it is serialised.
-      const secret = holdsSecret(JSON.parse(text) as JsonValue);
-      await this.transactions.run({ tenantId: name.tenantId }, (tx) =>
-        this.repository.answer(tx, name, owner, status, sealed, secret));
+      const kept = { statusCode: status, answer, holdsSecret: holdsSecret(JSON.parse(text) as JsonValue) };
+      await this.transactions.run({ tenantId: name.tenantId }, (tx) => this.repository.answer(tx, name, owner, kept));
     } catch (error) {
       logger.error({ err: error }, 'the answer for an idempotency key was not kept: the request may run again once its lock ends');
     }

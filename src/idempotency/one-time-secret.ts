@@ -2,7 +2,8 @@ import type { JsonValue } from './fingerprint.js';
 
 /** Members that hold what is shown once. */
 const NAMES = new Set([
-  'client_secret', 'access_token', 'refresh_token', 'hmac_secret', 'secret', 'token', 'claim', 'password', 'privateKey', 'private_key', 'pkcs12',
+  'client_secret', 'access_token', 'refresh_token', 'hmac_secret', 'secret', 'token', 'claim', 'password',
+  'privateKey', 'private_key', 'pkcs12',
 ]);
 /** Values that are one whatever their member is called: our secrets, JSON web tokens, private keys in PEM. */
 const VALUE = /^(?:pc[scx]|pat)_|^eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.|-----BEGIN [A-Z ]*PRIVATE KEY-----/;

@@ -20,26 +20,30 @@ export class Idempotency1764000000006 implements MigrationInterface {
         PRIMARY KEY (tenant_id, principal, key)
       )`);
     await runner.query('CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at)');
-    await runner.query(`CREATE INDEX idempotency_keys_secrets ON idempotency_keys (created_at) WHERE holds_secret AND answer IS NOT NULL`);
+    await runner.query(`
+      CREATE INDEX idempotency_keys_secrets ON idempotency_keys (created_at) WHERE holds_secret AND answer IS NOT NULL`);
     await secureTable(runner, 'idempotency_keys', { app: 'SELECT, INSERT, UPDATE, DELETE' });
     // Row security shows the app one tenant at a time; a sweep over all of them is the owner's.
     await runner.query(`
       CREATE FUNCTION idempotency_sweep(ended_before timestamptz, secret_before timestamptz, most integer) RETURNS integer
         LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
       DECLARE
-        swept integer;
+        wiped integer;
+        deleted integer;
       BEGIN
         UPDATE idempotency_keys SET answer = NULL
           WHERE ctid = ANY (ARRAY(SELECT ctid FROM idempotency_keys
             WHERE holds_secret AND answer IS NOT NULL AND created_at <= secret_before LIMIT most FOR UPDATE SKIP LOCKED));
+        GET DIAGNOSTICS wiped = ROW_COUNT;
         DELETE FROM idempotency_keys
           WHERE ctid = ANY (ARRAY(SELECT ctid FROM idempotency_keys
             WHERE created_at <= ended_before LIMIT most FOR UPDATE SKIP LOCKED));
-        GET DIAGNOSTICS swept = ROW_COUNT;
-        RETURN swept;
+        GET DIAGNOSTICS deleted = ROW_COUNT;
+        RETURN greatest(wiped, deleted);
       END $$`);
     await runner.query('REVOKE ALL ON FUNCTION idempotency_sweep(timestamptz, timestamptz, integer) FROM PUBLIC');
-    await runner.query(`GRANT EXECUTE ON FUNCTION idempotency_sweep(timestamptz, timestamptz, integer) TO "${(await rolesOf(runner)).app}"`);
+    const { app } = await rolesOf(runner);
+    await runner.query(`GRANT EXECUTE ON FUNCTION idempotency_sweep(timestamptz, timestamptz, integer) TO "${app}"`);
   }
 
   async down(runner: QueryRunner): Promise<void> {

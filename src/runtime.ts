@@ -6,7 +6,8 @@ import { EmbeddedBroker } from './embedded/broker.js';
 import { openDataDirectory } from './embedded/data-directory.js';
 import { EmbeddedControl } from './embedded/embedded-control.js';
 import { startEmbeddedPostgres } from './embedded/postgres.js';
-import { UnmanagedBroker } from './lifecycle/broker-control.js';
+import { UnmanagedBroker, type BrokerControl } from './lifecycle/broker-control.js';
+import { EmqxControl } from './lifecycle/emqx-control.js';
 import { MIGRATIONS } from './migrations/migrations.js';
 import { SystemClock } from './platform/clock/clock.js';
 import type { Config } from './platform/config/config.js';
@@ -53,7 +54,7 @@ export async function startRuntime(env: Environment, fatal: Fatal): Promise<Runt
     stops.push(() => lock.release());
     const store = await openStore(config);
     stops.push(() => store.close());
-    const control = config.mqtt.url === undefined ? new EmbeddedControl() : new UnmanagedBroker();
+    const control = brokerControl(config);
     const app = await createApp({ config, store, brokerControl: control });
     stops.push(() => app.close());
     await app.init();
@@ -110,10 +111,16 @@ function callbackUrl(host: string, port: number): string {
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
+/** The form of control that fits the broker. */
+function brokerControl({ mqtt }: Config): BrokerControl {
+  if (mqtt.url === undefined) return new EmbeddedControl();
+  return mqtt.emqx ? new EmqxControl(mqtt.emqx) : new UnmanagedBroker();
+}
+
 async function openListeners(
   app: NestFastifyApplication,
   config: Config,
-  control: EmbeddedControl | UnmanagedBroker,
+  control: BrokerControl,
   stops: (() => Promise<void>)[],
 ): Promise<Runtime['addresses']> {
   let internal: number | null = null;

@@ -80,6 +80,7 @@ export class FactsChanges {
     let pending = this.pending.get(tx);
     if (pending === undefined) {
       const fresh: Pending = { versions: { device: new Map(), service: new Map() }, narrowed: new Map() };
+      tx.beforeCommit(() => this.orderNarrowed(tx, fresh));
       tx.afterCommit(() => this.settle(tenantOf(tx), fresh));
       this.pending.set(tx, fresh);
       pending = fresh;
@@ -92,9 +93,14 @@ export class FactsChanges {
       const entries = [...versions[kind]];
       for (let i = 0; i < entries.length; i += BATCH) await this.invalidate(tenantId, kind, entries.slice(i, i + BATCH));
     }
+    if (narrowed.size > 0) this.narrowing.committed();
+  }
+
+  private async orderNarrowed(tx: Transaction, { narrowed }: Pending): Promise<void> {
+    const tenantId = tenantOf(tx);
     for (const [why, ids] of narrowed) {
       const subjects = (['device', 'service'] as const).flatMap((kind) => [...ids[kind]].map((id) => ({ kind, id, tenantId })));
-      this.narrowing.narrowed(subjects, why);
+      await this.narrowing.ordered(tx, subjects, why);
     }
   }
 

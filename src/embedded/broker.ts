@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { SystemClock } from '../platform/clock/clock.js';
 import type { Clock } from '../platform/clock/clock.js';
-import type { BrokerControl } from '../lifecycle/broker-control.js';
+import { belongsTo, type LiveSession } from '../lifecycle/broker-control.js';
 import { Admission } from './broker-admission.js';
 import { Authorization } from './broker-authorization.js';
 import { Bans } from './broker-bans.js';
@@ -38,8 +38,7 @@ const NEVER_MS = 2 ** 29 - 1;
  * to their answers as EMQX does. Sessions, bans and retained messages live in memory. The verbs are those of the port
  * for broker control.
  */
-export class EmbeddedBroker implements BrokerControl {
-  readonly kind = 'embedded';
+export class EmbeddedBroker {
   readonly counters: BrokerCounters = {
     connections: 0,
     accepted: 0,
@@ -102,6 +101,14 @@ export class EmbeddedBroker implements BrokerControl {
   /** Live client ids: exactly the subject id, or `subject:…`. A CONNECT still being judged is not among them. */
   async find(subject: string): Promise<string[]> {
     return this.sessions.clientIds().filter((clientId) => belongsTo(clientId, subject));
+  }
+
+  /** As `find`, with the version of the facts on which each was let in. */
+  liveSessions(subject: string): LiveSession[] {
+    return this.sessions.clientIds().filter((clientId) => belongsTo(clientId, subject)).map((clientId) => {
+      const version = Number(this.sessions.get(clientId)?.grant.attrs.get('ver') ?? Number.NaN);
+      return { clientId, factsVersion: Number.isSafeInteger(version) ? version : null };
+    });
   }
 
   /** Refuses the client id at CONNECT, before any question is asked, and keeps back its will. */
@@ -224,10 +231,6 @@ export class EmbeddedBroker implements BrokerControl {
     const timeout = new Promise<void>((resolve) => setTimeout(resolve, STOP_TIMEOUT_MS).unref());
     await Promise.race([Promise.all([closed, released]), timeout]);
   }
-}
-
-function belongsTo(clientId: string, subject: string): boolean {
-  return clientId === subject || clientId.startsWith(`${subject}:`);
 }
 
 function listen(server: Server, { host, port }: BrokerOptions): Promise<void> {

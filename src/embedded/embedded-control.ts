@@ -1,4 +1,4 @@
-import { BrokerControl } from '../lifecycle/broker-control.js';
+import { BrokerControl, type LiveSession } from '../lifecycle/broker-control.js';
 import type { EmbeddedBroker } from './broker.js';
 
 /**
@@ -13,8 +13,8 @@ export class EmbeddedControl extends BrokerControl {
     this.broker = broker;
   }
 
-  async find(subject: string): Promise<string[]> {
-    return this.broker ? this.broker.find(subject) : [];
+  async find(subject: string): Promise<LiveSession[]> {
+    return this.broker?.liveSessions(subject) ?? [];
   }
 
   async ban(clientId: string, seconds: number, reason: string): Promise<void> {

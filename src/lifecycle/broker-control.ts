@@ -1,3 +1,10 @@
+/** A live session at the broker. */
+export interface LiveSession {
+  readonly clientId: string;
+  /** Version of the facts that it was let in on (`client_attrs.ver`); `null` where the broker does not tell. */
+  readonly factsVersion: number | null;
+}
+
 /**
  * What the lifecycle needs of a broker to cut sessions. A `subject` is a device id or `svc:<uuid>`; its sessions are those whose
  * client id is exactly that, or that and `:suffix`. Every verb rejects when the broker did not confirm.
@@ -5,12 +12,11 @@
 export abstract class BrokerControl {
   /** `none`: the broker cannot be managed from here; nothing that is asked of it is ever confirmed. */
   abstract readonly kind: 'embedded' | 'emqx' | 'none';
-  /** Live client ids of the subject. */
-  abstract find(subject: string): Promise<string[]>;
+  abstract find(subject: string): Promise<LiveSession[]>;
   /** Refuses the client id before authentication, and keeps its will from being published. */
   abstract ban(clientId: string, seconds: number, reason: string): Promise<void>;
   abstract unban(clientId: string): Promise<void>;
-  /** Banned client ids of the subject. */
+  /** Client ids of the subject that we have banned. */
   abstract bans(subject: string): Promise<string[]>;
   /** Ends connection and session. */
   abstract kick(clientId: string): Promise<void>;
@@ -18,31 +24,40 @@ export abstract class BrokerControl {
   abstract resetCaches(): Promise<void>;
 }
 
-/** Stands in where the broker has no control interface that we speak: ejections then say that they are not confirmed. */
+/** Stands in where the broker has no control interface that we were given: ejections then say that they are not confirmed. */
 export class UnmanagedBroker extends BrokerControl {
   readonly kind = 'none';
 
-  find(): Promise<string[]> {
-    return Promise.reject(new Error('this broker is not managed'));
+  find(): Promise<LiveSession[]> {
+    return this.refuse();
   }
 
   ban(): Promise<void> {
-    return Promise.reject(new Error('this broker is not managed'));
+    return this.refuse();
   }
 
   unban(): Promise<void> {
-    return Promise.reject(new Error('this broker is not managed'));
+    return this.refuse();
   }
 
   bans(): Promise<string[]> {
-    return Promise.reject(new Error('this broker is not managed'));
+    return this.refuse();
   }
 
   kick(): Promise<void> {
-    return Promise.reject(new Error('this broker is not managed'));
+    return this.refuse();
   }
 
   resetCaches(): Promise<void> {
-    return Promise.reject(new Error('this broker is not managed'));
+    return this.refuse();
   }
+
+  private refuse<T>(): Promise<T> {
+    return Promise.reject(new Error('this broker is not managed: EMQX_API_URL is not set'));
+  }
+}
+
+/** Whether a client id is one of the subject's. */
+export function belongsTo(clientId: string, subject: string): boolean {
+  return clientId === subject || clientId.startsWith(`${subject}:`);
 }

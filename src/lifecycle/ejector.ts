@@ -1,20 +1,17 @@
-import { Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import type { AuditEventType } from '../audit/audit-event.js';
 import { AuditStream } from '../audit/audit.stream.js';
 import type { Subject } from '../devices/narrowing.js';
 import { Clock } from '../platform/clock/clock.js';
+import type { Transaction } from '../platform/database/transactions.js';
 import { logger } from '../platform/telemetry/logger.js';
-import { BrokerControl } from './broker-control.js';
-
-export interface EjectionStep {
-  readonly step: string;
-  /** Milliseconds. */
-  readonly ms: number;
-}
+import { BrokerControl, type LiveSession } from './broker-control.js';
+import { EjectionJobs, type EjectionJob } from './ejection-jobs.js';
+import { Stopwatch, type EjectionStep } from './stopwatch.js';
 
 /** What an ejection did and how long each step took. */
 export interface Ejection {
-  /** The broker was asked again afterwards and had no session left. */
+  /** The broker was asked again afterwards and had no session left that must go. */
   readonly confirmed: boolean;
   readonly steps: EjectionStep[];
   readonly totalMs: number;
@@ -25,69 +22,74 @@ export interface Ejection {
 /** Short: the door refuses by itself from the change on; the ban only covers what is under way, wills among it. */
 const BAN_SECONDS = 10;
 /** The broker waits this long for an authentication answer, and facts may be this stale elsewhere. */
-const AUTHENTICATION_TIMEOUT_MS = 5_000;
-const STALENESS_MS = 1_000;
+const SWEEP_AFTER_MS = 5_000 + 1_000;
+/** Whoever ordered an ejection does it at once; if it dies before, the worker takes it up after this. */
+const GRACE_MS = 5_000;
 const LOOKS = 5;
-
-/** Times named steps. */
-export class Stopwatch {
-  readonly steps: EjectionStep[] = [];
-  private readonly started = performance.now();
-
-  async time<T>(step: string, work: () => Promise<T>): Promise<T> {
-    const from = performance.now();
-    try {
-      return await work();
-    } finally {
-      this.steps.push({ step, ms: round(performance.now() - from) });
-    }
-  }
-
-  get totalMs(): number {
-    return round(performance.now() - this.started);
-  }
-}
-
-function round(ms: number): number {
-  return Math.round(ms * 10) / 10;
-}
+const FIRST_RETRY_MS = 1_000;
+const LONGEST_RETRY_MS = 60_000;
 
 /** Cuts the live sessions of a device or service account, and proves it by looking again. */
 @Injectable()
-export class Ejector implements BeforeApplicationShutdown {
-  /** Second looks that are due, by subject. */
-  private readonly sweeps = new Map<string, NodeJS.Timeout>();
-
+export class Ejector {
   constructor(
     private readonly broker: BrokerControl,
+    private readonly jobs: EjectionJobs,
     private readonly clock: Clock,
     private readonly audit: AuditStream,
   ) {}
 
-  /** @param ban also keep the client ids out for a moment; not for a quarantine, which may come straight back. */
-  async eject(target: Subject, why: string, ban: boolean, watch = new Stopwatch()): Promise<Ejection> {
-    let confirmed = false;
-    let sessions = 0;
-    try {
-      ({ confirmed, sessions } = await this.cut(subjectOf(target), why, ban, watch));
-    } catch (error) {
-      logger.warn({ err: error, subject: subjectOf(target) }, 'the broker did not confirm an ejection');
-    }
-    const sweepAt = this.broker.kind === 'none' ? null : this.sweepLater(target, why, ban);
-    this.note(confirmed ? 'DEVICE_EJECTED' : 'DEVICE_EJECTION_UNCONFIRMED', target, { why, sessions, totalMs: watch.totalMs });
+  /**
+   * Orders it in the transaction of the change; `eject` after the commit does it. Between the two nothing is lost by a crash.
+   * @param ban also keep the client ids out for a moment; not for a quarantine, which may come straight back.
+   * @param factsVersion sessions let in on facts of this version or newer are welcome; `null`: none is.
+   */
+  async order(tx: Transaction, subject: Subject, why: string, ban: boolean, factsVersion: number | null): Promise<EjectionJob | null> {
+    if (this.broker.kind === 'none') return null;
+    const [job] = await this.jobs.order(tx, [subject], { why, ban, announce: true, factsVersion, graceMs: GRACE_MS });
+    return job ?? null;
+  }
+
+  /** As `order` for many at once; the worker does them, and says nothing of those that have no session. */
+  async orderMany(tx: Transaction, subjects: readonly Subject[], why: string): Promise<void> {
+    if (this.broker.kind === 'none') return;
+    await this.jobs.order(tx, subjects, { why, ban: false, announce: false, factsVersion: null, graceMs: 0 });
+  }
+
+  /** @param job as `order` answered it; `null`: the broker cannot be managed, and the answer says so. */
+  async eject(job: EjectionJob | null, watch = new Stopwatch()): Promise<Ejection> {
+    const confirmed = job !== null && (await this.work(job, watch));
+    const sweepAt = confirmed ? new Date(this.clock.now() + SWEEP_AFTER_MS).toISOString() : null;
     return { confirmed, steps: watch.steps, totalMs: watch.totalMs, sweepAt };
   }
 
-  /** As `eject`, without a ban and without a word about a subject that has no session: for changes that touch many. */
-  async ejectIfLive(target: Subject, why: string): Promise<void> {
-    if ((await this.broker.find(subjectOf(target))).length > 0) await this.eject(target, why, false);
+  /** One attempt at a job, and the note of what comes next. Never throws: what failed is tried again. */
+  async work(job: EjectionJob, watch = new Stopwatch()): Promise<boolean> {
+    let outcome: { confirmed: boolean; sessions: number } = { confirmed: false, sessions: 0 };
+    try {
+      outcome = await this.cut(job, watch);
+    } catch (error) {
+      logger.warn({ err: error, subject: subjectOf(job.subject) }, 'the broker did not confirm an ejection');
+    }
+    this.tell(job, outcome.confirmed, outcome.sessions, watch.totalMs);
+    try {
+      await this.jobs.settle(job, nextStep(job, outcome.confirmed));
+    } catch (error) {
+      // The row stays as it is and is due again: twice is safe, never is not.
+      logger.warn({ err: error, subject: subjectOf(job.subject) }, 'the outcome of an ejection could not be kept');
+    }
+    return outcome.confirmed;
   }
 
-  /** Lets the subject in again before its bans have run out. */
+  /** Takes back an order, in the transaction that welcomes the subject again. */
+  forget(tx: Transaction, subject: Subject): Promise<void> {
+    return this.jobs.forget(tx, subject);
+  }
+
+  /** Lifts our bans before they run out. */
   async readmit(target: Subject): Promise<void> {
+    if (this.broker.kind === 'none') return;
     const subject = subjectOf(target);
-    // A second look would now cut sessions that are welcome again.
-    this.forgetSweep(subject);
     try {
       for (const clientId of new Set([subject, ...(await this.broker.bans(subject))])) await this.broker.unban(clientId);
     } catch (error) {
@@ -96,73 +98,53 @@ export class Ejector implements BeforeApplicationShutdown {
     }
   }
 
-  beforeApplicationShutdown(): void {
-    for (const subject of [...this.sweeps.keys()]) this.forgetSweep(subject);
-  }
-
-  private async cut(subject: string, why: string, ban: boolean, watch: Stopwatch): Promise<{ confirmed: boolean; sessions: number }> {
+  private async cut(job: EjectionJob, watch: Stopwatch): Promise<{ confirmed: boolean; sessions: number }> {
+    const subject = subjectOf(job.subject);
     await watch.time('resetCaches', () => this.broker.resetCaches());
-    let live = await watch.time('find', () => this.broker.find(subject));
+    let live = await watch.time('find', () => this.unwelcome(job, subject));
     // The plain id is banned even without a session: a CONNECT with it may be under way.
-    if (ban) {
+    if (job.ban) {
       await watch.time('ban', async () => {
-        for (const clientId of new Set([subject, ...live])) await this.broker.ban(clientId, BAN_SECONDS, why);
+        for (const clientId of new Set([subject, ...live.map((session) => session.clientId)])) {
+          await this.broker.ban(clientId, BAN_SECONDS, job.why);
+        }
       });
     }
     const seen = new Set<string>();
     await watch.time('kick', async () => {
       for (let look = 0; live.length > 0 && look < LOOKS; look += 1) {
-        live.forEach((clientId) => seen.add(clientId));
-        await Promise.all(live.map((clientId) => this.broker.kick(clientId)));
-        live = await this.broker.find(subject);
+        live.forEach(({ clientId }) => seen.add(clientId));
+        await Promise.all(live.map(({ clientId }) => this.broker.kick(clientId)));
+        live = await this.unwelcome(job, subject);
       }
     });
     return { confirmed: live.length === 0, sessions: seen.size };
   }
 
-  private sweepLater(target: Subject, why: string, ban: boolean): string {
-    const delay = AUTHENTICATION_TIMEOUT_MS + STALENESS_MS;
-    const subject = subjectOf(target);
-    this.forgetSweep(subject);
-    const timer = setTimeout(() => {
-      this.sweeps.delete(subject);
-      void this.sweep(target, why, ban);
-    }, delay);
-    timer.unref();
-    this.sweeps.set(subject, timer);
-    return new Date(this.clock.now() + delay).toISOString();
+  private async unwelcome({ factsVersion }: EjectionJob, subject: string): Promise<LiveSession[]> {
+    const live = await this.broker.find(subject);
+    return factsVersion === null ? live : live.filter((session) => session.factsVersion === null || session.factsVersion < factsVersion);
   }
 
-  private forgetSweep(subject: string): void {
-    clearTimeout(this.sweeps.get(subject));
-    this.sweeps.delete(subject);
-  }
-
-  private async sweep(target: Subject, why: string, ban: boolean): Promise<void> {
-    try {
-      const found = await this.broker.find(subjectOf(target));
-      const { confirmed, sessions } = found.length === 0
-        ? { confirmed: true, sessions: 0 }
-        : await this.cut(subjectOf(target), why, ban, new Stopwatch());
-      this.note(confirmed ? 'DEVICE_SWEPT' : 'DEVICE_EJECTION_UNCONFIRMED', target, { why, sessions });
-    } catch (error) {
-      logger.warn({ err: error, subject: subjectOf(target) }, 'the second look after an ejection failed');
-      this.note('DEVICE_EJECTION_UNCONFIRMED', target, { why });
-    }
-  }
-
-  private note(type: AuditEventType, target: Subject, details: Record<string, unknown>): void {
+  private tell(job: EjectionJob, confirmed: boolean, sessions: number, totalMs: number): void {
+    const type: AuditEventType = !confirmed ? 'DEVICE_EJECTION_UNCONFIRMED' : job.phase === 'SWEEP' ? 'DEVICE_SWEPT' : 'DEVICE_EJECTED';
+    if (confirmed && sessions === 0 && !job.announce) return;
     this.audit.note({
       type,
-      tenantId: target.tenantId,
-      deviceId: target.kind === 'device' ? target.id : null,
+      tenantId: job.subject.tenantId,
+      deviceId: job.subject.kind === 'device' ? job.subject.id : null,
       actor: { kind: 'system', id: 'lifecycle' },
-      details: { subject: subjectOf(target), ...details },
+      details: { reason: job.why, subject: subjectOf(job.subject), sessions, totalMs, attempt: job.attempts },
     });
   }
 }
 
+function nextStep({ phase, attempts }: EjectionJob, confirmed: boolean): { phase: 'EJECT' | 'SWEEP'; inMs: number } | null {
+  if (!confirmed) return { phase, inMs: Math.min(FIRST_RETRY_MS * 2 ** Math.min(attempts, 10), LONGEST_RETRY_MS) };
+  return phase === 'EJECT' ? { phase: 'SWEEP', inMs: SWEEP_AFTER_MS } : null;
+}
+
 /** The client id that stands for a subject. */
-export function subjectOf(target: Pick<Subject, 'kind' | 'id'>): string {
-  return target.kind === 'service' ? `svc:${target.id}` : target.id;
+export function subjectOf(subject: Pick<Subject, 'kind' | 'id'>): string {
+  return subject.kind === 'service' ? `svc:${subject.id}` : subject.id;
 }

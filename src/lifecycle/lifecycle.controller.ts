@@ -49,6 +49,14 @@ export class LifecycleController {
     return showLifecycle(await this.lifecycle.release(me, id, reason));
   }
 
+  @Post(':id/eject')
+  @HttpCode(200)
+  @Allow(Permission.DevicesLifecycle)
+  @ApiOkResponse({ type: LifecycleAnswer, description: 'Cuts the live sessions; the device may come straight back.' })
+  async eject(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() { reason }: ReasonRequest): Promise<LifecycleAnswer> {
+    return showLifecycle(await this.lifecycle.eject(me, id, reason));
+  }
+
   @Post(':id/decommission')
   @HttpCode(200)
   @Allow(Permission.DevicesDelete)

@@ -5,13 +5,14 @@ import { DevicesModule } from '../devices/devices.module.js';
 import { RateLimitModule } from '../rate-limit/rate-limit.module.js';
 import { BrokerControl } from './broker-control.js';
 import { BulkRegistration } from './bulk.js';
+import { EjectionJobs } from './ejection-jobs.js';
+import { EjectionWorker } from './ejection-worker.js';
 import { Ejector } from './ejector.js';
 import { LifecycleController } from './lifecycle.controller.js';
 import { LifecycleService } from './lifecycle.service.js';
 import { RegistrationController } from './registration.controller.js';
 import { RegistrationService } from './registration.service.js';
 import { ServiceAccountsLifecycleController } from './service-accounts-lifecycle.controller.js';
-import { SessionNarrowing } from './session-narrowing.js';
 import { TrustService } from './trust.service.js';
 
 /** Global, since it exists once only: with the form of `BrokerControl` that `forRoot` was given. */
@@ -19,7 +20,7 @@ import { TrustService } from './trust.service.js';
 @Module({
   imports: [AuditModule, DevicesModule, CredentialsModule, RateLimitModule],
   controllers: [RegistrationController, LifecycleController, ServiceAccountsLifecycleController],
-  providers: [LifecycleService, RegistrationService, BulkRegistration, TrustService, Ejector, SessionNarrowing],
+  providers: [LifecycleService, RegistrationService, BulkRegistration, TrustService, Ejector, EjectionJobs, EjectionWorker],
   exports: [LifecycleService],
 })
 export class LifecycleModule {

@@ -11,7 +11,9 @@ import { Transactions, type Transaction } from '../platform/database/transaction
 import { isAppError } from '../platform/problem/app-error.js';
 import { logger } from '../platform/telemetry/logger.js';
 import { RateLimitGate } from '../rate-limit/rate-limit.gate.js';
-import { Ejector, Stopwatch, type Ejection } from './ejector.js';
+import type { EjectionJob } from './ejection-jobs.js';
+import { Ejector, type Ejection } from './ejector.js';
+import { Stopwatch } from './stopwatch.js';
 
 export interface LifecycleResult {
   readonly device: DeviceRecord;
@@ -44,9 +46,13 @@ export class LifecycleService {
   /** PENDING or SUSPENDED → ACTIVE; lifts bans and forgets the failures that suspended it. */
   async activate(me: TenantPrincipal, deviceId: string, reason: string): Promise<LifecycleResult> {
     const watch = new Stopwatch();
-    const device = await this.change(watch, { ...by(me, deviceId, reason), event: 'DEVICE_ACTIVATED', to: 'ACTIVE' });
+    const target = { kind: 'device', id: deviceId, tenantId: me.tenantId } as const;
+    const { device } = await this.change(watch, { ...by(me, deviceId, reason), event: 'DEVICE_ACTIVATED', to: 'ACTIVE' }, async (tx) => {
+      await this.ejector.forget(tx, target);
+      return null;
+    });
     if (!(await this.rateLimit.reset(deviceId))) logger.warn({ deviceId }, 'failures in the shared store could not be forgotten');
-    await watch.time('unban', () => this.ejector.readmit({ kind: 'device', id: deviceId, tenantId: me.tenantId }));
+    await watch.time('unban', () => this.ejector.readmit(target));
     return { device, ejection: { confirmed: true, steps: watch.steps, totalMs: watch.totalMs, sweepAt: null } };
   }
 
@@ -70,6 +76,21 @@ export class LifecycleService {
     return this.changeAndEject(change, true, async (tx) => {
       await this.credentials.revokeAll(tx, { kind: 'device', id: deviceId, tenantId: me.tenantId }, 'DECOMMISSIONED');
     });
+  }
+
+  /** Cuts the live sessions; the device may come straight back. */
+  async eject(me: TenantPrincipal, deviceId: string, reason: string): Promise<LifecycleResult> {
+    const watch = new Stopwatch();
+    const target = { kind: 'device', id: deviceId, tenantId: me.tenantId } as const;
+    const { device, job } = await watch.time('state', () => this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
+      await this.devices.lock(tx, deviceId);
+      // A newer version tells the sessions of now from those that come back.
+      await this.devices.touch(tx, deviceId);
+      const device = await this.devices.get(tx, deviceId);
+      const job = await this.ejector.order(tx, target, `EJECT: ${reason}`, false, device.version);
+      return { device, job };
+    }));
+    return { device, ejection: await this.ejector.eject(job, watch) };
   }
 
   /**
@@ -96,22 +117,30 @@ export class LifecycleService {
     }
   }
 
+  /** Ordered with the change, done after it. */
   private async changeAndEject(change: Change, ban: boolean, also?: (tx: Transaction) => Promise<void>): Promise<LifecycleResult> {
     const watch = new Stopwatch();
-    const device = await this.change(watch, change, also);
     const target = { kind: 'device', id: change.deviceId, tenantId: change.tenantId } as const;
-    return { device, ejection: await this.ejector.eject(target, change.event, ban, watch) };
+    const { device, job } = await this.change(watch, change, async (tx, after) => {
+      await also?.(tx);
+      return this.ejector.order(tx, target, change.event, ban, ban ? null : after.version);
+    });
+    return { device, ejection: await this.ejector.eject(job, watch) };
   }
 
-  private async change(watch: Stopwatch, change: Change, also?: (tx: Transaction) => Promise<void>): Promise<DeviceRecord> {
-    const device = await watch.time('state', () => this.transactions.run({ tenantId: change.tenantId }, async (tx) => {
+  private async change(
+    watch: Stopwatch,
+    change: Change,
+    also: (tx: Transaction, after: DeviceRecord) => Promise<EjectionJob | null>,
+  ): Promise<{ device: DeviceRecord; job: EjectionJob | null }> {
+    const done = await watch.time('state', () => this.transactions.run({ tenantId: change.tenantId }, async (tx) => {
       const before = await this.devices.lock(tx, change.deviceId);
       const to = change.to === 'BEFORE_QUARANTINE' ? before.statusBeforeQuarantine : change.to;
       if (to === null || !nextStates(before).includes(to) || !fits(change, before.status)) {
         throw devicesError('DEVICE_STATE_CONFLICT', { detail: `The device is ${before.status}.` });
       }
-      const after = await this.devices.changeStatus(tx, before, to, change.reason);
-      if (also) await also(tx);
+      const device = await this.devices.changeStatus(tx, before, to, change.reason);
+      const job = await also(tx, device);
       await this.audit.record(tx, {
         type: change.event,
         tenantId: change.tenantId,
@@ -120,10 +149,10 @@ export class LifecycleService {
         actor: change.actor,
         details: { from: before.status, to, reason: change.reason },
       });
-      return after;
+      return { device, job };
     }));
-    await watch.time('invalidate', () => this.gate.invalidate('device', device.id, device.version));
-    return device;
+    await watch.time('invalidate', () => this.gate.invalidate('device', done.device.id, done.device.version));
+    return done;
   }
 }
 

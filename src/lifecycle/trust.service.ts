@@ -52,20 +52,21 @@ export class TrustService {
     reason: string,
   ): Promise<{ revoked: string[]; ejection: Ejection }> {
     const owner = { kind: 'device', id: deviceId, tenantId: me.tenantId } as const;
-    const { revoked } = await this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
+    const { revoked, job } = await this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
       await this.devices.lock(tx, deviceId);
-      const result = await this.credentials.revoke(tx, owner, credentialId, reason);
+      const { revoked } = await this.credentials.revoke(tx, owner, credentialId, reason);
+      const { version } = await this.devices.get(tx, deviceId);
       await this.audit.record(tx, {
         type: 'CREDENTIAL_REVOKED',
         tenantId: me.tenantId,
         deviceId,
         userId: me.id,
         actor: actorOf(me),
-        details: { credentialId, revoked: result.revoked, reason },
+        details: { credentialId, revoked, reason },
       });
-      return result;
+      return { revoked, job: await this.ejector.order(tx, owner, 'CREDENTIAL_REVOKED', false, version) };
     });
-    return { revoked, ejection: await this.ejector.eject(owner, 'CREDENTIAL_REVOKED', false) };
+    return { revoked, ejection: await this.ejector.eject(job) };
   }
 
   createServiceAccount(me: TenantPrincipal, name: string): Promise<{ account: ServiceAccountRecord; secret: string }> {
@@ -99,7 +100,8 @@ export class TrustService {
   }
 
   async disableServiceAccount(me: TenantPrincipal, id: string, reason: string): Promise<{ account: ServiceAccountRecord; ejection: Ejection }> {
-    const account = await this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
+    const target = { kind: 'service', id, tenantId: me.tenantId } as const;
+    const { account, job } = await this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
       const before = await this.serviceAccounts.lock(tx, id);
       const after = await this.serviceAccounts.changeStatus(tx, before, 'DISABLED');
       await this.audit.record(tx, {
@@ -109,8 +111,8 @@ export class TrustService {
         actor: actorOf(me),
         details: { serviceAccountId: id, reason },
       });
-      return after;
+      return { account: after, job: await this.ejector.order(tx, target, 'SERVICE_ACCOUNT_DISABLED', true, null) };
     });
-    return { account, ejection: await this.ejector.eject({ kind: 'service', id, tenantId: me.tenantId }, 'SERVICE_ACCOUNT_DISABLED', true) };
+    return { account, ejection: await this.ejector.eject(job) };
   }
 }

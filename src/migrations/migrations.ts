@@ -5,6 +5,7 @@ import { Devices1764000000003 } from './1764000000003-devices.js';
 import { Credentials1764000000004 } from './1764000000004-credentials.js';
 import { Audit1764000000005 } from './1764000000005-audit.js';
 import { Idempotency1764000000006 } from './1764000000006-idempotency.js';
+import { Ejections1764000000007 } from './1764000000007-ejections.js';
 
 /** Every migration, oldest first. Written SQL: what runs is what was reviewed. */
 export const MIGRATIONS = [
@@ -14,4 +15,5 @@ export const MIGRATIONS = [
   Credentials1764000000004,
   Audit1764000000005,
   Idempotency1764000000006,
+  Ejections1764000000007,
 ] satisfies MixedList<Function>;

@@ -25,9 +25,15 @@ import { openRooms, type RoomOptions } from './room.js';
 /** Remembers who was narrowed and why. */
 export class NarrowingRecorder extends Narrowing {
   readonly calls: { subjects: readonly Subject[]; why: string }[] = [];
+  commits = 0;
 
-  narrowed(subjects: readonly Subject[], why: string): void {
+  ordered(_: Transaction, subjects: readonly Subject[], why: string): Promise<void> {
     this.calls.push({ subjects, why });
+    return Promise.resolve();
+  }
+
+  committed(): void {
+    this.commits += 1;
   }
 }
 

@@ -52,6 +52,8 @@ export interface Config {
     readonly publicHost: string;
     /** Listeners of the external broker. */
     readonly external: { readonly mtls: number; readonly tls: number; readonly wss: number };
+    /** Management API of EMQX. */
+    readonly emqx?: { readonly url: string; readonly key: string; readonly secret: string };
     readonly topicPrefix: string;
     readonly topicProfile: TopicProfile;
   };

@@ -70,6 +70,7 @@ export function readConfig(given: Environment, generated: GeneratedSecrets = {},
         tls: reader.integer('MQTTS_TOKEN_PORT', 8885, 1, MAX_PORT),
         wss: reader.integer('MQTT_WSS_PORT', 8084, 1, MAX_PORT),
       },
+      emqx: readEmqxApi(reader),
       topicPrefix: readTopicPrefix(reader),
       topicProfile: reader.choice('TOPIC_PROFILE', ['directional', 'namespace']),
     },
@@ -162,6 +163,17 @@ function readInternalTls(reader: Reader): Config['internal']['tls'] {
   if (!key) reader.complain('INTERNAL_TLS_KEY', 'is required with the other INTERNAL_TLS_ variables');
   if (!clientCa) reader.complain('INTERNAL_TLS_CLIENT_CA', 'is required with the other INTERNAL_TLS_ variables');
   return { cert: cert ?? '', key: key ?? '', clientCa: clientCa ?? '' };
+}
+
+function readEmqxApi(reader: Reader): Config['mqtt']['emqx'] {
+  const url = reader.url('EMQX_API_URL', ['http:', 'https:']);
+  const key = reader.text('EMQX_API_KEY');
+  const secret = reader.text('EMQX_API_SECRET');
+  if (!url && !key && !secret) return undefined;
+  if (!reader.text('EMQX_API_URL')) reader.complain('EMQX_API_URL', 'is required with the other EMQX_API_ variables');
+  if (!key) reader.complain('EMQX_API_KEY', 'is required with the other EMQX_API_ variables');
+  if (!secret) reader.complain('EMQX_API_SECRET', 'is required with the other EMQX_API_ variables');
+  return { url: url ?? '', key: key ?? '', secret: secret ?? '' };
 }
 
 function readSsl(reader: Reader, production: boolean): SslOptions {

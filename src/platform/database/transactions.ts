@@ -17,6 +17,8 @@ export interface Transaction {
   readonly scope: Scope;
   /** Runs parameterised SQL; answers the rows (of `RETURNING` too). */
   query<T>(sql: string, params?: readonly unknown[]): Promise<T[]>;
+  /** Runs as the last thing inside the transaction, in order; a failure there rolls all of it back. */
+  beforeCommit(work: () => Promise<void>): void;
   /** Runs after a successful commit, in order; a failure there is logged and undoes nothing. */
   afterCommit(work: () => void | Promise<void>): void;
 }
@@ -30,18 +32,22 @@ export class Transactions {
   constructor(@Inject(DataSource) private readonly source: DataSource) {}
 
   async run<T>(scope: Scope, work: (tx: Transaction) => Promise<T>): Promise<T> {
+    const last: (() => Promise<void>)[] = [];
     const afterwards: (() => void | Promise<void>)[] = [];
     const result = await this.source.transaction(async (manager) => {
       await manager.query(
         `SELECT set_config('app.tenant', $1, true), set_config('app.user', $2, true), set_config('app.email', $3, true)`,
         [scope.tenantId ?? '', scope.userId ?? '', scope.email ?? ''],
       );
-      return work({
+      const answer = await work({
         manager,
         scope,
         query: <R>(sql: string, params: readonly unknown[] = []) => rowsOf<R>(manager, sql, params),
+        beforeCommit: (task) => void last.push(task),
         afterCommit: (task) => void afterwards.push(task),
       });
+      for (const task of last) await task();
+      return answer;
     });
     for (const task of afterwards) {
       try {

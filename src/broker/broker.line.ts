@@ -27,6 +27,13 @@ export interface Answer {
   readonly reason: string;
 }
 
+/** JSON texts of an allow, made once for the same facts. */
+interface Grant {
+  readonly acl: string;
+  /** Members of `client_attrs`, with the closing bracket and without the opening one. */
+  readonly attributes: string;
+}
+
 type Eventually<T> = T | Promise<T>;
 
 /**
@@ -35,8 +42,8 @@ type Eventually<T> = T | Promise<T>;
  */
 @Injectable()
 export class BrokerLine {
-  /** The list is the same for every session on the same facts. */
-  private readonly aclJson = new WeakMap<Facts, string>();
+  /** The rights, and all attributes but one, are the same for every session on the same facts. */
+  private readonly grants = new WeakMap<Facts, Grant>();
 
   constructor(
     @Inject(CONFIG) private readonly config: Config,
@@ -116,13 +123,6 @@ export class BrokerLine {
   ): Answer {
     const verdict = decideConnect({ facts, stale, proof, now, jitter: Math.random(), sessionMaxMs: this.config.gate.sessionMaxMs });
     if (!verdict.allow) return this.refuseConnect(question, verdict.reason, facts, proof);
-    const attributes = JSON.stringify({
-      tenant: facts.tenantId,
-      device: claim.subject.name,
-      status: facts.status,
-      cred: verdict.credentialId,
-      ver: String(facts.version),
-    });
     this.audit.note({
       type: 'AUTH_SUCCESS',
       tenantId: facts.tenantId,
@@ -131,7 +131,9 @@ export class BrokerLine {
       ip: question.peerhost,
       details: { clientid: question.clientid, proof: claim.proof.kind, credentialId: verdict.credentialId, stale },
     });
-    const json = `{"result":"allow","is_superuser":false,"expire_at":${verdict.expireAt},"acl":${this.aclOf(facts)},"client_attrs":${attributes}}`;
+    const { acl, attributes } = this.grantOf(facts, claim.subject.name);
+    const cred = JSON.stringify(verdict.credentialId);
+    const json = `{"result":"allow","is_superuser":false,"expire_at":${verdict.expireAt},"acl":${acl},"client_attrs":{"cred":${cred},${attributes}}`;
     return { json, allow: true, reason: 'ALLOWED' };
   }
 
@@ -222,13 +224,14 @@ export class BrokerLine {
     });
   }
 
-  private aclOf(facts: Facts): string {
-    let json = this.aclJson.get(facts);
-    if (json === undefined) {
-      json = JSON.stringify(facts.acl);
-      this.aclJson.set(facts, json);
+  private grantOf(facts: Facts, name: string): Grant {
+    let grant = this.grants.get(facts);
+    if (grant === undefined) {
+      const attributes = { tenant: facts.tenantId, device: name, status: facts.status, ver: String(facts.version) };
+      grant = { acl: JSON.stringify(facts.acl), attributes: JSON.stringify(attributes).slice(1) };
+      this.grants.set(facts, grant);
     }
-    return json;
+    return grant;
   }
 
   private unanswerable(question: ConnectQuestion, error: unknown): Answer {

@@ -32,6 +32,8 @@ const OURS = /^(?:svc:)?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]
 
 /** Whom the client id names, byte for byte; `null` if it has no shape of ours. */
 export function readSubject(clientid: string): Subject | null {
+  // Nearly always: the id alone.
+  if (clientid.length === UUID_LENGTH && CANONICAL_UUID.test(clientid)) return { kind: 'device', id: clientid, name: clientid };
   const service = clientid.startsWith(SERVICE_PREFIX);
   const start = service ? SERVICE_PREFIX.length : 0;
   const id = clientid.slice(start, start + UUID_LENGTH);

@@ -24,63 +24,56 @@ export interface AclQuestion {
   readonly device: string;
 }
 
-type Members = Readonly<Record<string, unknown>>;
+type Members<Question> = { readonly [Name in keyof Question]?: unknown };
 
 /** @returns the question, or `null` when it cannot be understood: the answer is then deny. Total: never throws. */
 export function readConnectQuestion(body: Buffer, contentType: string): ConnectQuestion | null {
-  const members = readMembers(body, contentType);
+  const members: Members<ConnectQuestion> | null = readMembers(body, contentType);
   if (members === null) return null;
-  const field = reader(members);
-  const question = {
-    clientid: field('clientid'),
-    username: field('username'),
-    password: field('password'),
-    peerhost: field('peerhost'),
-    cert_common_name: field('cert_common_name'),
-    cert_subject: field('cert_subject'),
-    cert_pem: field('cert_pem'),
-    listener_kind: field('listener_kind'),
-  };
-  return field.broken ? null : question;
+  const { clientid, username, password, peerhost, cert_common_name, cert_subject, cert_pem, listener_kind } = members;
+  // The broker sends text alone: who sends anything else is not the broker.
+  return isText(clientid) && isText(username) && isText(password) && isText(peerhost) && isText(cert_common_name)
+    && isText(cert_subject) && isText(cert_pem) && isText(listener_kind)
+    ? {
+      clientid: given(clientid),
+      username: given(username),
+      password: given(password),
+      peerhost: given(peerhost),
+      cert_common_name: given(cert_common_name),
+      cert_subject: given(cert_subject),
+      cert_pem: given(cert_pem),
+      listener_kind: given(listener_kind),
+    }
+    : null;
 }
 
 /** As `readConnectQuestion`. The topic alone keeps a literal `${…}`: a topic may look like that. */
 export function readAclQuestion(body: Buffer, contentType: string): AclQuestion | null {
-  const members = readMembers(body, contentType);
+  const members: Members<AclQuestion> | null = readMembers(body, contentType);
   if (members === null) return null;
-  const field = reader(members);
-  const question = {
-    clientid: field('clientid'),
-    username: field('username'),
-    topic: field('topic', true),
-    action: field('action'),
-    qos: field('qos'),
-    retain: field('retain'),
-    peerhost: field('peerhost'),
-    mountpoint: field('mountpoint'),
-    device: field('device'),
-  };
-  return field.broken ? null : question;
-}
-
-interface FieldReader {
-  (name: string, literal?: boolean): string;
-  /** A field had another type than text: the broker never does that, so it is not the broker. */
-  broken: boolean;
-}
-
-function reader(members: Members): FieldReader {
-  const read: FieldReader = (name, literal = false) => {
-    const value = Object.hasOwn(members, name) ? members[name] : undefined;
-    if (value === undefined) return '';
-    if (typeof value !== 'string') {
-      read.broken = true;
-      return '';
+  const { clientid, username, topic, action, qos, retain, peerhost, mountpoint, device } = members;
+  return isText(clientid) && isText(username) && isText(topic) && isText(action) && isText(qos) && isText(retain)
+    && isText(peerhost) && isText(mountpoint) && isText(device)
+    ? {
+      clientid: given(clientid),
+      username: given(username),
+      topic: topic ?? '',
+      action: given(action),
+      qos: given(qos),
+      retain: given(retain),
+      peerhost: given(peerhost),
+      mountpoint: given(mountpoint),
+      device: given(device),
     }
-    return !literal && isUnrendered(value) ? '' : value;
-  };
-  read.broken = false;
-  return read;
+    : null;
+}
+
+function isText(value: unknown): value is string | undefined {
+  return typeof value === 'string' || value === undefined;
+}
+
+function given(value: string | undefined): string {
+  return value === undefined || isUnrendered(value) ? '' : value;
 }
 
 /** A placeholder that the broker does not know is sent as it stands in the template: `${listener}`. */
@@ -88,13 +81,13 @@ function isUnrendered(value: string): boolean {
   return value.charCodeAt(0) === 0x24 && value.charCodeAt(1) === 0x7b && value.endsWith('}') && value.indexOf('}') === value.length - 1;
 }
 
-function readMembers(body: Buffer, contentType: string): Members | null {
+function readMembers(body: Buffer, contentType: string): object | null {
   if (contentType.startsWith('application/x-www-form-urlencoded')) {
     return Object.fromEntries(new URLSearchParams(body.toString('utf8')));
   }
   try {
     const parsed: unknown = JSON.parse(body.toString('utf8'));
-    return parsed !== null && typeof parsed === 'object' && !Array.isArray(parsed) ? (parsed as Members) : null;
+    return parsed !== null && typeof parsed === 'object' && !Array.isArray(parsed) ? parsed : null;
   } catch {
     return null;
   }

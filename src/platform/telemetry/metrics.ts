@@ -1,4 +1,5 @@
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import { QuickHistogram, type QuickHistogramOptions } from './quick-histogram.js';
 
 /** The registry that `/metrics` prints; its own, so that a test can open several applications in one process. */
 export class Metrics {
@@ -25,7 +26,8 @@ export class Metrics {
     });
   }
 
-  histogram<L extends string>(name: string, help: string, buckets: readonly number[], labelNames: readonly L[] = []): Histogram<L> {
-    return new Histogram({ name, help, buckets: [...buckets], labelNames: [...labelNames], registers: [this.registry] });
+  /** By one label, whose values are all named. */
+  histogram<L extends string>(options: Omit<QuickHistogramOptions<L>, 'registry'>): QuickHistogram<L> {
+    return new QuickHistogram({ ...options, registry: this.registry });
   }
 }

@@ -1,0 +1,198 @@
+/** The load generator, a process of its own: raw sockets, requests made beforehand, every answer checked. */
+import net from 'node:net';
+import { serve } from './child.mjs';
+import { prepareQuestions } from './questions.mjs';
+
+const HEAD_END = Buffer.from('\r\n\r\n');
+const ALLOW = '{"result":"allow"';
+/** A server that answers nothing ends the run. */
+const SILENCE_MS = 5_000;
+
+let questions;
+
+/** One keep-alive connection; counts the answers and knows when each question was due. */
+class Connection {
+  #socket;
+  #requests;
+  #at;
+  #answered;
+  #rest = null;
+  /** Answer heads seen before, with the length of the body that follows. */
+  #heads = new Map();
+  underWay = 0;
+
+  constructor(socket, requests, at, answered) {
+    this.#socket = socket;
+    this.#requests = requests;
+    this.#at = at;
+    this.#answered = answered;
+    socket.on('data', (chunk) => this.#read(chunk));
+  }
+
+  static async open(port, requests, at, answered, failed) {
+    const socket = net.connect({ port, host: '127.0.0.1', noDelay: true });
+    await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject));
+    const connection = new Connection(socket, requests, at, (count) => {
+      try {
+        answered(connection, count);
+      } catch (error) {
+        failed(error);
+      }
+    });
+    socket.on('error', failed);
+    socket.on('close', () => failed(new Error('the server closed a connection')));
+    return connection;
+  }
+
+  /** Sends the next `count` questions in one write. */
+  send(count) {
+    this.underWay += count;
+    this.#socket.cork();
+    for (let i = 0; i < count; i += 1) {
+      this.#socket.write(this.#requests[this.#at]);
+      this.#at = (this.#at + 1) % this.#requests.length;
+    }
+    this.#socket.uncork();
+  }
+
+  close() {
+    this.#socket.removeAllListeners('close');
+    this.#socket.destroy();
+  }
+
+  #read(chunk) {
+    const bytes = this.#rest === null ? chunk : Buffer.concat([this.#rest, chunk]);
+    let from = 0;
+    let count = 0;
+    for (;;) {
+      const end = bytes.indexOf(HEAD_END, from);
+      if (end === -1) break;
+      const length = this.#lengthOf(bytes.latin1Slice(from, end));
+      const next = end + 4 + length;
+      if (next > bytes.length) break;
+      if (bytes.latin1Slice(end + 4, end + 4 + ALLOW.length) !== ALLOW) {
+        throw new Error(`an answer was not the expected one: ${bytes.toString('utf8', end + 4, next)}`);
+      }
+      from = next;
+      count += 1;
+    }
+    this.#rest = from === bytes.length ? null : bytes.subarray(from);
+    this.underWay -= count;
+    if (count > 0) this.#answered(count);
+  }
+
+  #lengthOf(head) {
+    let length = this.#heads.get(head);
+    if (length === undefined) {
+      if (!head.startsWith('HTTP/1.1 200 ')) throw new Error(`an answer was not 200: ${head}`);
+      length = Number(/\r\ncontent-length: (\d+)/i.exec(head)[1]);
+      this.#heads.set(head, length);
+    }
+    return length;
+  }
+}
+
+/**
+ * As many answers as the server gives: each connection always has `pipelining` questions under way.
+ * @returns answers, and the seconds that they took
+ */
+async function flood({ port, kind, connections, pipelining, seconds }) {
+  let answers = 0;
+  const started = performance.now();
+  const end = started + seconds * 1000;
+  await withConnections({ port, kind, connections }, (all, done) => {
+    for (const connection of all) connection.send(pipelining);
+    return (connection, count) => {
+      answers += count;
+      if (performance.now() < end) connection.send(count);
+      else if (all.every(({ underWay }) => underWay === 0)) done();
+    };
+  });
+  return { answers, seconds: (performance.now() - started) / 1000 };
+}
+
+/**
+ * `rate` questions a second, one under way on each connection. A question that finds no free connection waits, and its time
+ * counts from when it was due.
+ * @returns milliseconds that half, and 99 of 100, of the answers took at most
+ */
+async function pace({ port, kind, connections, seconds, rate }) {
+  const latencies = [];
+  const dueTimes = new Map();
+  let free = [];
+  const started = performance.now();
+  const total = Math.floor(rate * seconds);
+  let sent = 0;
+  await withConnections({ port, kind, connections }, (all, done) => {
+    free = [...all];
+    const send = () => {
+      const now = performance.now();
+      while (sent < total && free.length > 0) {
+        const due = started + (sent * 1000) / rate;
+        if (due > now) break;
+        const connection = free.pop();
+        dueTimes.set(connection, due);
+        connection.send(1);
+        sent += 1;
+      }
+      if (sent < total) setImmediate(send);
+    };
+    setImmediate(send);
+    return (connection) => {
+      latencies.push(performance.now() - dueTimes.get(connection));
+      free.push(connection);
+      if (latencies.length === total) done();
+    };
+  });
+  latencies.sort((a, b) => a - b);
+  const at = (share) => latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))];
+  return { p50: at(0.5), p99: at(0.99), answers: total };
+}
+
+/** Opens connections that begin at different questions, lets `begin` run them, and closes them when it is done. */
+async function withConnections({ port, kind, connections }, begin) {
+  const requests = questions[kind];
+  const all = [];
+  let answered;
+  let timer;
+  try {
+    await new Promise((resolve, reject) => {
+      const open = (index) => Connection.open(
+        port,
+        requests,
+        Math.floor((requests.length * index) / connections),
+        (connection, count) => {
+          timer.refresh();
+          answered(connection, count);
+        },
+        reject,
+      );
+      timer = setTimeout(() => reject(new Error('the server does not answer')), SILENCE_MS);
+      Promise.all(Array.from({ length: connections }, (_, index) => open(index))).then((opened) => {
+        all.push(...opened);
+        answered = begin(all, resolve);
+      }, reject);
+    });
+  } finally {
+    clearTimeout(timer);
+    for (const connection of all) connection.close();
+  }
+}
+
+serve({
+  /** Reads the devices that the server registered. */
+  prepare({ file }) {
+    questions = prepareQuestions(file);
+    return Object.fromEntries(Object.entries(questions).map(([kind, requests]) => [kind, requests.length]));
+  },
+  /** The first question of a kind, answered: the whole answer's JSON. */
+  async sample({ port, kind }) {
+    const socket = net.connect(port, '127.0.0.1');
+    socket.write(Buffer.from(questions[kind][0].toString('utf8').replace('host:', 'connection: close\r\nhost:')));
+    let text = '';
+    for await (const chunk of socket) text += chunk;
+    return text.slice(text.indexOf('\r\n\r\n') + 4);
+  },
+  flood,
+  pace,
+});

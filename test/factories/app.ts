@@ -4,6 +4,7 @@ import { BootstrapService } from '../../src/auth/bootstrap.service.js';
 import { BrokerDoor } from '../../src/broker/door.js';
 import { EmbeddedBroker } from '../../src/embedded/broker.js';
 import { EmbeddedControl } from '../../src/embedded/embedded-control.js';
+import type { BrokerControl } from '../../src/lifecycle/broker-control.js';
 import { SystemClock, type Clock } from '../../src/platform/clock/clock.js';
 import type { Config } from '../../src/platform/config/config.js';
 import type { KeyValueStore } from '../../src/platform/redis/key-value.js';
@@ -22,6 +23,8 @@ export interface TestAppOptions {
   readonly config?: Config;
   readonly store?: KeyValueStore;
   readonly clock?: Clock;
+  /** Another broker than the embedded one. */
+  readonly control?: BrokerControl;
   /** Also open the embedded broker. */
   readonly broker?: boolean;
 }
@@ -53,7 +56,8 @@ export class TestApp {
     // Port 0: whatever is free.
     const config: Config = { ...base, http: { ...base.http, port: 0 }, internal: { ...base.internal, port: 0 } };
     const clock = options.clock ?? new SystemClock();
-    const control = new EmbeddedControl();
+    const embedded = new EmbeddedControl();
+    const control = options.control ?? embedded;
     const app = await createApp({ config, store: options.store ?? new MemoryStore({ clock }), brokerControl: control, clock });
     await app.init();
     await app.get(BootstrapService).ensureFirstAdmin();
@@ -70,7 +74,7 @@ export class TestApp {
         internalSecret: config.internal.secrets[0] ?? '',
         logger,
       });
-      control.attach(broker);
+      embedded.attach(broker);
     }
     const login = await request<{ access_token: string }>(`${url}/api/v1/auth/login`, 'POST', {}, ADMIN);
     if (login.status !== 200) throw new Error(`the admin cannot log in: ${login.status} ${JSON.stringify(login.body)}`);

@@ -1,5 +1,6 @@
 import { EnumField, JsonField, ListField, TextField, TimeField, UuidField } from '../platform/http/fields.js';
-import { DEVICE_STATES, MAX_GROUPS_PER_DEVICE, PROOF_KINDS, type DeviceRecord, type DeviceStatus, type ProofKind } from './device.js';
+import { DEVICE_STATES, MAX_GROUPS_PER_DEVICE, PROOF_KINDS } from './device.js';
+import type { DeviceRecord, DeviceStatus, ProofKind } from './device.js';
 
 /** A device as every answer shows it; answers that hold more extend it. */
 export class DeviceView {

@@ -1,5 +1,6 @@
 import {
-  BooleanField, EnumField, IntegerField, IntegerListField, JsonField, ListField, ObjectField, TextField, TimeField, UuidField,
+  BooleanField, EnumField, IntegerField, IntegerListField, JsonField, ListField, ObjectField, TextField, TimeField,
+  UuidField,
 } from '../platform/http/fields.js';
 import { PageQuery, type Page } from '../platform/http/paging.js';
 import { platformError } from '../platform/problem/platform.errors.js';
@@ -23,12 +24,18 @@ export class DeviceListQuery extends PageQuery {
   @UuidField({ optional: true, description: 'Members of this group.' })
   group?: string;
 
-  @TextField({ optional: true, min: 1, max: 100, description: 'Part of slug or name, or the beginning of the id; case does not matter.' })
+  @TextField({
+    optional: true,
+    min: 1,
+    max: 100,
+    description: 'Part of slug or name, or the beginning of the id; case does not matter.',
+  })
   q?: string;
 
   @EnumField(CREDENTIAL_KINDS, {
     optional: true,
-    description: 'Holders of a live credential of this kind. Such a page may be shorter than `limit` and still have a `nextCursor`.',
+    description: 'Holders of a live credential of this kind. Such a page may be shorter than `limit` and still have a '
+      + '`nextCursor`.',
   })
   credential?: CredentialKind;
 
@@ -167,7 +174,8 @@ export function queryOf({ credential, expiringBefore, ...rest }: DeviceListQuery
   if (expiringBefore === undefined) return { ...rest, kind: credential };
   const date = new Date(expiringBefore);
   if (Number.isNaN(date.getTime())) {
-    throw platformError('VALIDATION_FAILED', { errors: [{ path: 'expiringBefore', message: 'expiringBefore must be a point in time' }] });
+    const problem = { path: 'expiringBefore', message: 'expiringBefore must be a point in time' };
+    throw platformError('VALIDATION_FAILED', { errors: [problem] });
   }
   return { ...rest, kind: credential, expiringBefore: date };
 }

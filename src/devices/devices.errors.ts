@@ -19,8 +19,8 @@ export const DEVICES_ERRORS = {
   DEVICE_STATE_CONFLICT: {
     status: 409,
     title: 'The device cannot go there from its state',
-    meaning: '`detail` names both states. PENDING → ACTIVE ⇄ SUSPENDED, both ⇄ QUARANTINED, any → DECOMMISSIONED; a release goes back to '
-      + 'the state before the quarantine.',
+    meaning: '`detail` names both states. PENDING → ACTIVE ⇄ SUSPENDED, both ⇄ QUARANTINED, any → DECOMMISSIONED; a release '
+      + 'goes back to the state before the quarantine.',
   },
   GROUP_NOT_FOUND: {
     status: 404,
@@ -55,7 +55,8 @@ export const DEVICES_ERRORS = {
   RULE_INVALID: {
     status: 400,
     title: 'The topic rule is not valid',
-    meaning: '`errors[]` says why: a malformed filter, a variable that does not exist here, a first level that begins with `$`, `eq `…',
+    meaning: '`errors[]` says why: a malformed filter, a variable that does not exist here, a first level that begins with '
+      + '`$`, `eq `…',
   },
   RULE_OUTSIDE_TENANT: {
     status: 403,
@@ -66,8 +67,8 @@ export const DEVICES_ERRORS = {
   RULE_NOT_LISTABLE: {
     status: 400,
     title: 'The rule cannot be put into the broker\'s list',
-    meaning: 'Under `ACL_TERMINAL=deny` the broker decides by its list alone, and a filter that ends in `+` or `+/#` with another `+` '
-      + 'before cannot be listed exactly.',
+    meaning: 'Under `ACL_TERMINAL=deny` the broker decides by its list alone, and a filter that ends in `+` or `+/#` with '
+      + 'another `+` before cannot be listed exactly.',
   },
   RULE_LIMIT_REACHED: {
     status: 409,

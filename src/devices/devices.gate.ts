@@ -6,7 +6,8 @@ import { Pools } from '../platform/database/pools.js';
 import type { Transaction } from '../platform/database/transactions.js';
 import { isCanonicalUuid } from '../platform/http/uuid-param.js';
 import { KeyValueStore } from '../platform/redis/key-value.js';
-import { VersionedCache } from '../platform/redis/versioned-cache.js';
+import { VersionedCache, type CacheEvent } from '../platform/redis/versioned-cache.js';
+import { Metrics } from '../platform/telemetry/metrics.js';
 import { compileFacts, readFacts, type CompileOptions, type Facts, type FactsRow, type PlainFacts } from './facts.js';
 
 export interface FactsAnswer {
@@ -40,6 +41,7 @@ const STATEMENTS = {
 export class DevicesGate implements OnModuleInit {
   private cache: VersionedCache<Facts, PlainFacts> | undefined;
   private readonly compileOptions: CompileOptions;
+  private readonly countLookup: (event: CacheEvent) => void;
 
   constructor(
     @Inject(CONFIG) private readonly config: Config,
@@ -47,7 +49,10 @@ export class DevicesGate implements OnModuleInit {
     private readonly store: KeyValueStore,
     private readonly keys: DataKeys,
     private readonly pools: Pools,
+    metrics: Metrics,
   ) {
+    const lookups = metrics.counter('portcullis_facts_lookups_total', 'Where facts came from: memory, store, source; and what went wrong.', ['from']);
+    this.countLookup = (event) => lookups.inc({ from: event });
     const { mqtt, gate } = config;
     this.compileOptions = { prefix: mqtt.topicPrefix, profile: mqtt.topicProfile, terminal: gate.aclTerminal };
   }
@@ -61,6 +66,7 @@ export class DevicesGate implements OnModuleInit {
       channel: CHANNEL,
       staleMs: this.config.gate.staleFactsMaxMs,
       maxEntries: MAX_ENTRIES,
+      onCount: this.countLookup,
       load: (key) => this.load(key),
       decode: (text) => compileFacts(JSON.parse(text) as PlainFacts, this.compileOptions),
     });

@@ -23,6 +23,8 @@ export interface DeviceChanges {
   readonly allowedProofs?: readonly ProofKind[] | null;
 }
 
+type NewDeviceRow = DeviceChanges & { readonly id: string; readonly slug: string; readonly name: string; readonly status: DeviceStatus };
+
 /** A device with its place in the order of the list. */
 export interface ListedDevice {
   readonly device: DeviceRecord;
@@ -61,7 +63,7 @@ const SELECT = `
 /** The only file that knows how devices are kept. Every statement names the tenant and runs in the caller's transaction. */
 @Injectable()
 export class DevicesRepository {
-  async insert(tx: Transaction, device: { id: string; slug: string; name: string; status: DeviceStatus } & DeviceChanges): Promise<void> {
+  async insert(tx: Transaction, device: NewDeviceRow): Promise<void> {
     const { allowedProofs = null, metadata = {}, ...rest } = device;
     await refuseTakenSlug(() =>
       tx.manager.getRepository(DeviceEntity).insert({

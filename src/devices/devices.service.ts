@@ -201,7 +201,8 @@ export class DevicesService {
     const found = new Set(await this.groups.lock(tx, wanted, 'join'));
     const missing = wanted.filter((id) => !found.has(id));
     if (missing.length > 0) {
-      throw devicesError('GROUP_NOT_FOUND', { errors: missing.map((id) => ({ path: 'groups', message: `there is no group ${id}` })) });
+      const errors = missing.map((id) => ({ path: 'groups', message: `there is no group ${id}` }));
+      throw devicesError('GROUP_NOT_FOUND', { errors });
     }
     return wanted;
   }
@@ -228,11 +229,14 @@ function refuseBad(device: DevicePatch): void {
   for (const path of ['slug', 'name', 'metadata', 'groups'] as const) {
     if (device[path] === null) errors.push({ path, message: `${path} must not be null` });
   }
-  if (typeof device.slug === 'string' && !SLUG_PATTERN.test(device.slug)) errors.push({ path: 'slug', message: `slug must be ${SLUG_HINT}` });
+  if (typeof device.slug === 'string' && !SLUG_PATTERN.test(device.slug)) {
+    errors.push({ path: 'slug', message: `slug must be ${SLUG_HINT}` });
+  }
   const problem = device.metadata ? metadataProblem(device.metadata) : null;
   if (problem !== null) errors.push({ path: 'metadata', message: problem });
   if (device.allowedProofs?.length === 0) {
-    errors.push({ path: 'allowedProofs', message: 'allowedProofs must name at least one proof; null lets all of its credentials count' });
+    const message = 'allowedProofs must name at least one proof; null lets all of its credentials count';
+    errors.push({ path: 'allowedProofs', message });
   }
   if (errors.length > 0) throw platformError('VALIDATION_FAILED', { errors });
 }
@@ -247,7 +251,13 @@ function differences(before: DeviceRecord, patch: DevicePatch): DeviceChanges {
   );
 }
 
-function traceOf(before: DeviceRecord, after: DeviceRecord, changes: DeviceChanges, joined: string[], left: string[]): Record<string, unknown> {
+function traceOf(
+  before: DeviceRecord,
+  after: DeviceRecord,
+  changes: DeviceChanges,
+  joined: readonly string[],
+  left: readonly string[],
+): Record<string, unknown> {
   const fields = [...Object.keys(changes), ...(joined.length + left.length > 0 ? ['groups'] : [])];
   return {
     fields,

@@ -72,7 +72,8 @@ export class GroupsRepository {
     return tx.query(
       `SELECT d.id, d.slug, d.name, d.status, m.added_at AS "addedAt", ${at('m.added_at')}
          FROM group_members m JOIN devices d ON d.id = m.device_id
-        WHERE m.tenant_id = $1 AND m.group_id = $2 AND ($4::timestamptz IS NULL OR (m.added_at, m.device_id) > ($4::timestamptz, $5::uuid))
+        WHERE m.tenant_id = $1 AND m.group_id = $2
+          AND ($4::timestamptz IS NULL OR (m.added_at, m.device_id) > ($4::timestamptz, $5::uuid))
         ORDER BY m.added_at, m.device_id LIMIT $3`,
       [tenantOf(tx), groupId, limit, after?.at ?? null, after?.id ?? null],
     );
@@ -91,7 +92,8 @@ export class GroupsRepository {
   /** @returns the devices that left some group. */
   async removeMembers(tx: Transaction, groupIds: readonly string[], deviceIds: readonly string[]): Promise<string[]> {
     const rows = await tx.query<{ device_id: string }>(
-      `DELETE FROM group_members WHERE tenant_id = $1 AND group_id = ANY($2::uuid[]) AND device_id = ANY($3::uuid[]) RETURNING device_id`,
+      `DELETE FROM group_members WHERE tenant_id = $1 AND group_id = ANY($2::uuid[]) AND device_id = ANY($3::uuid[])
+       RETURNING device_id`,
       [tenantOf(tx), groupIds, deviceIds],
     );
     return [...new Set(rows.map((row) => row.device_id))];

@@ -10,12 +10,16 @@ export function metadataProblem(metadata: Readonly<Record<string, unknown>>): st
   let level: readonly unknown[] = [metadata];
   for (let depth = 0; level.length > 0; depth += 1) {
     if (depth > MAX_METADATA_DEPTH) return `metadata must not nest deeper than ${MAX_METADATA_DEPTH} levels`;
-    if (level.some((value) => typeof value === 'string' && UNSTORABLE.test(value))) return 'metadata must hold whole characters and no NUL';
-    const inner = level.filter((value) => typeof value === 'object' && value !== null) as object[];
-    if (inner.some((value) => Object.keys(value).some((key) => UNSTORABLE.test(key)))) return 'metadata must hold whole characters and no NUL';
+    const inner = level.filter((value) => isObject(value));
+    const words = [...level.filter((value) => typeof value === 'string'), ...inner.flatMap((value) => Object.keys(value))];
+    if (words.some((word) => UNSTORABLE.test(word))) return 'metadata must hold whole characters and no NUL';
     level = inner.flatMap((value) => Object.values(value) as unknown[]);
   }
   return Buffer.byteLength(JSON.stringify(metadata), 'utf8') > MAX_METADATA_BYTES
     ? `metadata must be at most ${MAX_METADATA_BYTES} bytes of JSON`
     : null;
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
 }

@@ -22,6 +22,9 @@ export interface RuleRecord {
   readonly createdAt: Date;
 }
 
+/** `at`: its place in the order of the list. */
+type ListedRule = RuleRecord & { readonly at: string };
+
 const COLUMNS = { device: 'device_id', group: 'group_id', service: 'service_account_id' } as const;
 const FIELDS = { device: 'deviceId', group: 'groupId', service: 'serviceAccountId' } as const;
 
@@ -52,7 +55,7 @@ export class RulesRepository {
     return tx.manager.getRepository(TopicRuleEntity).countBy({ tenantId: tenantOf(tx), [FIELDS[owner.kind]]: owner.id });
   }
 
-  page(tx: Transaction, owner: RuleOwner, after: Keyset | undefined, limit: number): Promise<(RuleRecord & { readonly at: string })[]> {
+  page(tx: Transaction, owner: RuleOwner, after: Keyset | undefined, limit: number): Promise<ListedRule[]> {
     return tx.query(
       `SELECT r.id, r.action, r.topic, r.qos, r.retain, r.created_at AS "createdAt",
           to_char(r.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at

@@ -82,10 +82,12 @@ export class RulesService {
   private read(owner: RuleOwner, input: unknown): TopicRule {
     const parsed = parseRule(input, owner.kind === 'service' ? SERVICE_ACCOUNT_VARIABLES : RULE_VARIABLES);
     if (!parsed.ok) {
-      throw devicesError('RULE_INVALID', { errors: parsed.problems.map(({ path, message }) => ({ path, message: `${path} ${message}` })) });
+      const errors = parsed.problems.map(({ path, message }) => ({ path, message: `${path} ${message}` }));
+      throw devicesError('RULE_INVALID', { errors });
     }
     if (this.config.gate.aclTerminal === 'deny' && !listable(parsed.rule)) {
-      throw devicesError('RULE_NOT_LISTABLE', { errors: [{ path: 'topic', message: 'topic cannot be listed exactly for the broker' }] });
+      const problem = { path: 'topic', message: 'topic cannot be listed exactly for the broker' };
+      throw devicesError('RULE_NOT_LISTABLE', { errors: [problem] });
     }
     return parsed.rule;
   }
@@ -155,6 +157,8 @@ function kindOf(owner: RuleOwner): 'device' | 'service' {
   return owner.kind === 'service' ? 'service' : 'device';
 }
 
+const NOT_FOUND = { device: 'DEVICE_NOT_FOUND', group: 'GROUP_NOT_FOUND', service: 'SERVICE_ACCOUNT_NOT_FOUND' } as const;
+
 function notFound({ kind }: RuleOwner): Error {
-  return devicesError(({ device: 'DEVICE_NOT_FOUND', group: 'GROUP_NOT_FOUND', service: 'SERVICE_ACCOUNT_NOT_FOUND' } as const)[kind]);
+  return devicesError(NOT_FOUND[kind]);
 }

@@ -42,12 +42,14 @@ export class ServiceAccountsRepository {
 
   /** Locks the row until the transaction ends. @returns whether it exists. */
   async lock(tx: Transaction, id: string): Promise<boolean> {
-    const rows = await tx.query('SELECT id FROM service_accounts WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE', [tenantOf(tx), id]);
+    const sql = 'SELECT id FROM service_accounts WHERE tenant_id = $1 AND id = $2 FOR NO KEY UPDATE';
+    const rows = await tx.query(sql, [tenantOf(tx), id]);
     return rows.length > 0;
   }
 
   async updateStatus(tx: Transaction, id: string, status: ServiceAccountStatus): Promise<void> {
-    await tx.query('UPDATE service_accounts SET status = $3, version = version + 1 WHERE tenant_id = $1 AND id = $2', [tenantOf(tx), id, status]);
+    const sql = 'UPDATE service_accounts SET status = $3, version = version + 1 WHERE tenant_id = $1 AND id = $2';
+    await tx.query(sql, [tenantOf(tx), id, status]);
   }
 
   async page(tx: Transaction, after: Keyset | undefined, limit: number): Promise<{ account: ServiceAccountRecord; key: Keyset }[]> {
@@ -61,5 +63,6 @@ export class ServiceAccountsRepository {
 }
 
 function recordOf(row: AccountRow): ServiceAccountRecord {
-  return { id: row.id, tenantId: row.tenant_id, name: row.name, status: row.status, createdAt: row.created_at, version: Number(row.version) };
+  const { id, name, status } = row;
+  return { id, tenantId: row.tenant_id, name, status, createdAt: row.created_at, version: Number(row.version) };
 }

@@ -12,7 +12,8 @@ beforeEach(() => void registry.narrowing.calls.splice(0));
 
 const me = () => admin(registry.tenantA);
 const stranger = () => admin(registry.tenantB);
-const versionOf = async (id: string): Promise<number> => (await registry.in(registry.tenantA, (tx) => registry.devices.get(tx, id))).version;
+const versionOf = (id: string): Promise<number> =>
+  registry.in(registry.tenantA, async (tx) => (await registry.devices.get(tx, id)).version);
 const audited = (type: string): Promise<{ device_id: string | null; details: Record<string, unknown> }[]> =>
   registry.sql('SELECT device_id, details FROM security_audit_logs WHERE event_type = $1 ORDER BY occurred_at, id', [type]);
 

@@ -71,8 +71,8 @@ describe('the registry over HTTP', () => {
 
   it('changes a device, and gives null back its proofs only', async () => {
     const { id } = await registry.device();
-    const changed = await call('PATCH', `/devices/${id}`, { name: 'N', slug: 'renamed', allowedProofs: ['secret'], metadata: { deep: { er: [1] } } });
-    expect(changed).toMatchObject({ status: 200, body: { name: 'N', slug: 'renamed', allowedProofs: ['secret'], metadata: { deep: { er: [1] } } } });
+    const patch = { name: 'N', slug: 'renamed', allowedProofs: ['secret'], metadata: { deep: { er: [1] } } };
+    expect(await call('PATCH', `/devices/${id}`, patch)).toMatchObject({ status: 200, body: patch });
     expect((await call('PATCH', `/devices/${id}`, { allowedProofs: null })).body['allowedProofs']).toBeNull();
     for (const [field, value] of Object.entries({ name: null, slug: null, metadata: null, groups: null })) {
       expect(await call('PATCH', `/devices/${id}`, { [field]: value })).toMatchObject({ status: 400, body: { code: 'VALIDATION_FAILED' } });
@@ -98,7 +98,8 @@ describe('the registry over HTTP', () => {
   it('survives metadata that nest as deep as a body of 64 KiB can', async () => {
     const { id } = await registry.device();
     const payload = `{"metadata":${nested(10_000)}}`;
-    const { statusCode } = await app.inject({ method: 'PATCH', url: `/devices/${id}`, payload, headers: { 'content-type': 'application/json' } });
+    const headers = { 'content-type': 'application/json' };
+    const { statusCode } = await app.inject({ method: 'PATCH', url: `/devices/${id}`, payload, headers });
     expect(statusCode).toBe(400);
   });
 
@@ -108,8 +109,11 @@ describe('the registry over HTTP', () => {
     await registry.groups.addMembers(admin(registry.tenantA), group, [id]);
     const { body } = await call('GET', `/devices?status=ACTIVE&group=${group}&q=listed&limit=1`);
     expect(body).toMatchObject({ items: [{ id }], nextCursor: null });
-    expect((await call('GET', '/devices?credential=secret&expiringBefore=2030-01-01T00:00:00Z')).body).toEqual({ items: [], nextCursor: null });
-    for (const query of ['status=GONE', 'group=x', 'limit=0', 'limit=201', 'limit=x', 'credential=password', 'expiringBefore=soon', 'who=me', 'q=']) {
+    const holders = await call('GET', '/devices?credential=secret&expiringBefore=2030-01-01T00:00:00Z');
+    expect(holders.body).toEqual({ items: [], nextCursor: null });
+    for (const query of [
+      'status=GONE', 'group=x', 'limit=0', 'limit=201', 'limit=x', 'credential=password', 'expiringBefore=soon', 'who=me', 'q=',
+    ]) {
       expect([query, (await call('GET', `/devices?${query}`)).status]).toEqual([query, 400]);
     }
     expect((await call('GET', '/devices?cursor=zzz')).body['code']).toBe('CURSOR_INVALID');
@@ -160,13 +164,15 @@ describe('the registry over HTTP', () => {
 
   it('lets those with a read permission read and those with a write permission write: no handler is without one', () => {
     for (const controller of [
-      DevicesController, GroupsController, ServiceAccountsController, DeviceRulesController, GroupRulesController, ServiceAccountRulesController,
+      DevicesController, GroupsController, ServiceAccountsController,
+      DeviceRulesController, GroupRulesController, ServiceAccountRulesController,
     ]) {
       const prototype = controller.prototype as unknown as Record<string, object>;
       for (const name of Object.getOwnPropertyNames(prototype).filter((member) => member !== 'constructor')) {
         const access = Reflect.getMetadata(ACCESS, prototype[name] ?? {}) as Access | undefined;
         const reads = ['list', 'show', 'members'].includes(name);
-        expect([controller.name, name, access?.kind === 'permission' && access.permission.endsWith('.read')]).toEqual([controller.name, name, reads]);
+        const mayRead = access?.kind === 'permission' && access.permission.endsWith('.read');
+        expect([controller.name, name, mayRead]).toEqual([controller.name, name, reads]);
         expect(access).toMatchObject({ kind: 'permission', device: false, adminKey: false });
       }
     }

@@ -51,7 +51,8 @@ describe('the states of a device', () => {
   });
 
   it.each(DEVICE_STATES)('begins in %s only if that is PENDING or ACTIVE', async (status) => {
-    const insert = registry.sql('INSERT INTO devices (tenant_id, slug, status) VALUES ($1, $2, $3)', [registry.tenantA, `raw-${status.toLowerCase()}`, status]);
+    const row = [registry.tenantA, `raw-${status.toLowerCase()}`, status];
+    const insert = registry.sql('INSERT INTO devices (tenant_id, slug, status) VALUES ($1, $2, $3)', row);
     expect(await codeOf(insert)).toBe(status === 'PENDING' || status === 'ACTIVE' ? 'NO_ERROR' : CHECK_VIOLATION);
   });
 
@@ -61,7 +62,8 @@ describe('the states of a device', () => {
     expect(after).toMatchObject({ status: 'SUSPENDED', statusReason: 'lost' });
     expect(after.version).toBeGreaterThan(before.version);
     // `before` is what somebody read who did not lock it.
-    expect(await codeOf(registry.in(registry.tenantA, (tx) => registry.devices.changeStatus(tx, before, 'QUARANTINED', 'late')))).toBe('CONFLICT');
+    const late = registry.in(registry.tenantA, (tx) => registry.devices.changeStatus(tx, before, 'QUARANTINED', 'late'));
+    expect(await codeOf(late)).toBe('CONFLICT');
   });
 
   it('raise the version in the database whoever changes them', async () => {

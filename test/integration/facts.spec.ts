@@ -35,7 +35,9 @@ describe('facts', () => {
   it('cost one statement cold, however much they hold, and none warm', async () => {
     const groups = [await registry.group(), await registry.group()];
     const device = await registry.device({ groups, allowedProofs: ['token'] });
-    for (const id of groups) await registry.rules.add(me(), { kind: 'group', id }, { action: 'publish', topic: `t/\${tenant.id}/${id}`, qos: [1] });
+    for (const id of groups) {
+      await registry.rules.add(me(), { kind: 'group', id }, { action: 'publish', topic: `t/\${tenant.id}/${id}`, qos: [1] });
+    }
     await registry.rules.add(me(), { kind: 'device', id: device.id }, { action: 'all', topic: 't/${tenant.id}/own', retain: true });
 
     const cold = await statements(() => registry.gate.facts('device', device.id));
@@ -47,8 +49,12 @@ describe('facts', () => {
         groups: [...groups].sort(), allowedProofs: ['token'], tokensNotBefore: null,
       },
     });
-    expect(cold.answer.facts?.topics.publish.slice(-3)).toEqual([...groups.map((id) => `t/${registry.tenantA}/${id}`), `t/${registry.tenantA}/own`]);
-    const warm = await statements(async () => [registry.gate.peek('device', device.id)?.facts, (await registry.gate.facts('device', device.id)).facts]);
+    const extra = [...groups, 'own'].map((last) => `t/${registry.tenantA}/${last}`);
+    expect(cold.answer.facts?.topics.publish.slice(-3)).toEqual(extra);
+    const warm = await statements(async () => {
+      const peeked = registry.gate.peek('device', device.id);
+      return [peeked?.facts, (await registry.gate.facts('device', device.id)).facts];
+    });
     expect(warm).toEqual({ count: 0, answer: [cold.answer.facts, cold.answer.facts] });
   });
 
@@ -126,7 +132,8 @@ describe('facts', () => {
        INSERT INTO group_members (tenant_id, group_id, device_id) SELECT $1, $2, id FROM d`,
       [registry.tenantA, group],
     );
-    const ids = (await registry.sql<{ device_id: string }>('SELECT device_id FROM group_members WHERE group_id = $1', [group])).map((row) => row.device_id);
+    const members = await registry.sql<{ id: string }>('SELECT device_id AS id FROM group_members WHERE group_id = $1', [group]);
+    const ids = members.map(({ id }) => id);
     for (const id of ids) await registry.gate.facts('device', id);
     await registry.rules.add(me(), { kind: 'group', id: group }, { action: 'publish', topic: 't/${tenant.id}/new' });
     for (const id of ids) {
@@ -144,7 +151,9 @@ describe('facts and the tenant', () => {
     const foreign = await registry.device({ tenantId: registry.tenantB });
     const all = async () => {
       const answers = [
-        await registry.gate.facts('device', device.id), await registry.gate.facts('service', account.id), await registry.gate.facts('device', foreign.id),
+        await registry.gate.facts('device', device.id),
+        await registry.gate.facts('service', account.id),
+        await registry.gate.facts('device', foreign.id),
       ];
       return answers.map(({ facts }) => facts?.tenantStatus);
     };
@@ -175,7 +184,7 @@ describe('facts without Postgres', () => {
   it('are the last confirmed ones, marked as stale, until STALE_FACTS_MAX, then nothing', async () => {
     const { id } = await registry.device();
     const { facts } = await registry.gate.facts('device', id);
-    jest.spyOn(registry.module.get(Pools).gate, 'query').mockImplementation(() => Promise.reject(new Error('Connection terminated')));
+    jest.spyOn(registry.module.get(Pools).gate, 'query').mockRejectedValue(new Error('Connection terminated') as never);
     clock.advance(31_000);
     expect(registry.gate.peek('device', id)).toBeUndefined();
     expect(await registry.gate.facts('device', id)).toEqual({ facts, stale: true });

@@ -40,7 +40,11 @@ export function digestSecret(key: Buffer, ownerId: string, credentialId: string,
 }
 
 /** The one of `candidates` whose secret this is. All of them are computed, whichever it is. */
-export function findSecret<T extends SecretDigest>(candidates: readonly T[], ownerId: string, secret: string): T | null {
+export function findSecret<T extends SecretDigest>(
+  candidates: readonly T[],
+  ownerId: string,
+  secret: string,
+): T | null {
   let found: T | null = null;
   for (const candidate of candidates) {
     const digest = digestSecret(candidate.key, ownerId, candidate.credentialId, secret);

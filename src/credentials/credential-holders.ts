@@ -22,7 +22,11 @@ export class CredentialHolders extends HoldingsSource implements OnModuleInit {
     this.holdings.register(this);
   }
 
-  override async holders(tx: Transaction, deviceIds: readonly string[], { kind, expiringBefore }: HoldingQuestion): Promise<readonly string[]> {
+  override async holders(
+    tx: Transaction,
+    deviceIds: readonly string[],
+    { kind, expiringBefore }: HoldingQuestion,
+  ): Promise<readonly string[]> {
     const { tenantId } = tx.scope;
     if (!tenantId) return [];
     const wanted = ISSUED_KINDS.find((candidate): candidate is IssuedKind => candidate === kind) ?? null;

@@ -5,7 +5,9 @@ import { Permission } from '../access/permission.js';
 import type { TenantPrincipal } from '../access/principal.js';
 import { PageQuery } from '../platform/http/paging.js';
 import { IdParam } from '../platform/http/uuid-param.js';
-import { CredentialPage, DeviceTokenRequest, JsonWebKeySet, showPage, showToken, TokenAnswer, TokenRequest } from './credentials.dto.js';
+import {
+  CredentialPage, DeviceTokenRequest, JsonWebKeySet, showPage, showToken, TokenAnswer, TokenRequest,
+} from './credentials.dto.js';
 import { CredentialsService } from './credentials.service.js';
 import { JWKS_MAX_AGE_SECONDS, SigningKeysService } from './signing-keys.service.js';
 

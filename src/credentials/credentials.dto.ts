@@ -1,10 +1,17 @@
 import { EnumField, IntegerField, ObjectField, TextField, TimeField, UuidField } from '../platform/http/fields.js';
 import type { Page } from '../platform/http/paging.js';
-import { CREDENTIAL_STATES, ISSUED_KINDS, type CredentialState, type CredentialView, type IssuedKind } from './credential.js';
+import { CREDENTIAL_STATES, ISSUED_KINDS } from './credential.js';
+import type { CredentialState, CredentialView, IssuedKind } from './credential.js';
 import type { IssuedToken } from './credentials.service.js';
 
 /** The bounds that count are those of the service, which has an error code of its own for them. */
-const TTL = { optional: true, min: 0, max: 2_147_483_647, description: 'Seconds, 60 to 86400; 3600 when left out.', example: 3600 } as const;
+const TTL = {
+  optional: true,
+  min: 0,
+  max: 2_147_483_647,
+  description: 'Seconds, 60 to 86400; 3600 when left out.',
+  example: 3600,
+} as const;
 
 /* Requests */
 

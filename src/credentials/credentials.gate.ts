@@ -14,7 +14,9 @@ import { TokenVerifier } from './token-verifier.js';
 export type { ProofRefusal } from './proof-refusals.js';
 export type { TokenIdentity } from './device-token.js';
 
-export type Proof = { readonly kind: 'secret'; readonly secret: string } | { readonly kind: 'token'; readonly token: string };
+export type Proof =
+  | { readonly kind: 'secret'; readonly secret: string }
+  | { readonly kind: 'token'; readonly token: string };
 
 export interface ProofAccepted {
   readonly ok: true;
@@ -60,7 +62,8 @@ export class CredentialsGate {
    */
   check(proof: Proof, facts: Facts, now: number): Eventually<ProofVerdict> {
     if (facts.allowedProofs !== null && !facts.allowedProofs.includes(proof.kind)) return refuse('PROOF_NOT_ALLOWED');
-    return proof.kind === 'secret' ? this.checkSecret(proof.secret, facts, now) : this.checkToken(proof.token, facts, now);
+    if (proof.kind === 'secret') return this.checkSecret(proof.secret, facts, now);
+    return this.checkToken(proof.token, facts, now);
   }
 
   /** As `check` of a client secret, wherever it was shown: `allowedProofs` is about connections to the broker only. */
@@ -129,10 +132,13 @@ export class CredentialsGate {
     const facts = this.devices.peek('device', identity.subject)?.facts;
     const material = facts ? this.materials.peek(facts) : undefined;
     if (facts && material) return this.judgeOwn(identity, facts, material, now);
-    this.devices.facts('device', identity.subject)
-      .then(async (answer) => answer.facts && this.judgeOwn(identity, answer.facts, await this.materials.load(answer.facts), now))
-      .catch(() => undefined);
+    this.lookUpOwn(identity, now).catch(() => undefined);
     return true;
+  }
+
+  private async lookUpOwn(identity: TokenIdentity, now: number): Promise<void> {
+    const { facts } = await this.devices.facts('device', identity.subject);
+    if (facts !== null) this.judgeOwn(identity, facts, await this.materials.load(facts), now);
   }
 
   private judgeOwn(identity: TokenIdentity, facts: Facts, { revoked }: CredentialMaterial, now: number): boolean {

@@ -41,14 +41,21 @@ export class CredentialsRepository {
   async insert(tx: Transaction, owner: CredentialOwner, credential: NewCredential): Promise<void> {
     const { id, kind, createdAt, expiresAt, parentId = null, digest } = credential;
     await tx.query(
-      `INSERT INTO credentials (tenant_id, ${column(owner)}, id, kind, created_at, not_before, expires_at, parent_id, digest, data_key_id)
+      `INSERT INTO credentials
+         (tenant_id, ${column(owner)}, id, kind, created_at, not_before, expires_at, parent_id, digest, data_key_id)
        VALUES ($1, $2, $3, $4, $5, $5, $6, $7, $8, $9)`,
-      [owner.tenantId, owner.id, id, kind, createdAt, expiresAt, parentId, digest?.bytes ?? null, digest?.keyId ?? null],
+      [
+        owner.tenantId, owner.id, id, kind, createdAt, expiresAt, parentId, digest?.bytes ?? null, digest?.keyId ?? null,
+      ],
     );
   }
 
   /** In the order of their creation; `after` and `limit` cut a page. */
-  list(tx: Transaction, owner: CredentialOwner, page?: { readonly after?: Keyset; readonly limit: number }): Promise<CredentialRow[]> {
+  list(
+    tx: Transaction,
+    owner: CredentialOwner,
+    page?: { readonly after?: Keyset; readonly limit: number },
+  ): Promise<CredentialRow[]> {
     const params: unknown[] = [owner.tenantId, owner.id];
     let sql = `SELECT ${VIEW} FROM credentials WHERE ${ownedBy(owner)}`;
     if (page?.after) {
@@ -64,7 +71,8 @@ export class CredentialsRepository {
   }
 
   async exists(tx: Transaction, owner: CredentialOwner, id: string): Promise<boolean> {
-    const rows = await tx.query(`SELECT FROM credentials WHERE ${ownedBy(owner)} AND id = $3`, [owner.tenantId, owner.id, id]);
+    const sql = `SELECT FROM credentials WHERE ${ownedBy(owner)} AND id = $3`;
+    const rows = await tx.query(sql, [owner.tenantId, owner.id, id]);
     return rows.length > 0;
   }
 
@@ -79,7 +87,8 @@ export class CredentialsRepository {
   /** Every live secret ends at `until`, unless it ends earlier anyway. Answers when the last of them does. */
   async supersedeSecrets(tx: Transaction, owner: CredentialOwner, now: Date, until: Date): Promise<Date | null> {
     const rows = await tx.query<{ expires_at: Date }>(
-      `UPDATE credentials SET superseded_at = coalesce(superseded_at, $3), expires_at = least(coalesce(expires_at, $4), $4)
+      `UPDATE credentials
+          SET superseded_at = coalesce(superseded_at, $3), expires_at = least(coalesce(expires_at, $4), $4)
         WHERE ${ownedBy(owner)} AND ${LIVE_SECRET} RETURNING expires_at`,
       [owner.tenantId, owner.id, now, until],
     );
@@ -101,7 +110,8 @@ export class CredentialsRepository {
 
   async revokeAll(tx: Transaction, owner: CredentialOwner, now: Date, reason: string): Promise<string[]> {
     const rows = await tx.query<{ id: string }>(
-      `UPDATE credentials SET revoked_at = $3, revoke_reason = $4 WHERE ${ownedBy(owner)} AND revoked_at IS NULL RETURNING id`,
+      `UPDATE credentials SET revoked_at = $3, revoke_reason = $4
+        WHERE ${ownedBy(owner)} AND revoked_at IS NULL RETURNING id`,
       [owner.tenantId, owner.id, now, reason],
     );
     return rows.map((row) => row.id);
@@ -128,7 +138,8 @@ export class CredentialsRepository {
   ): Promise<string[]> {
     const rows = await tx.query<{ device_id: string }>(
       `SELECT DISTINCT device_id FROM credentials
-        WHERE tenant_id = $1 AND device_id = ANY($2::uuid[]) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3)
+        WHERE tenant_id = $1 AND device_id = ANY($2::uuid[])
+          AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3)
           AND ($4::text IS NULL OR kind = $4) AND ($5::timestamptz IS NULL OR expires_at < $5)`,
       [tenantId, deviceIds, now, kind, expiringBefore],
     );

@@ -13,7 +13,8 @@ import { DataKeys } from '../platform/crypto/data-keys.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
 import { DEFAULT_PAGE, decodeCursor, pageOf, type Page } from '../platform/http/paging.js';
 import { digestSecret, newSecret, SECRET_PURPOSE } from './client-secret.js';
-import { MAX_LIVE_SECRETS, ROTATION_OVERLAP_MS, stateOf, type CredentialOwner, type CredentialView } from './credential.js';
+import { MAX_LIVE_SECRETS, ROTATION_OVERLAP_MS, stateOf } from './credential.js';
+import type { CredentialOwner, CredentialView } from './credential.js';
 import { credentialsError } from './credentials.errors.js';
 import { CredentialsRepository, type CredentialRow } from './credentials.repository.js';
 import { DEFAULT_TTL_SECONDS, MAX_TOKEN_BYTES, MAX_TTL_SECONDS, MIN_TTL_SECONDS, signToken } from './device-token.js';
@@ -105,7 +106,12 @@ export class CredentialsService {
    * @returns ids of all that were revoked now
    * @throws CREDENTIAL_NOT_FOUND
    */
-  async revoke(tx: Transaction, owner: CredentialOwner, credentialId: string, reason: string): Promise<{ revoked: string[] }> {
+  async revoke(
+    tx: Transaction,
+    owner: CredentialOwner,
+    credentialId: string,
+    reason: string,
+  ): Promise<{ revoked: string[] }> {
     await this.touch(tx, owner);
     if (!(await this.repository.exists(tx, owner, credentialId))) throw credentialsError('CREDENTIAL_NOT_FOUND');
     return { revoked: await this.repository.revoke(tx, owner, credentialId, new Date(this.clock.now()), reason) };
@@ -117,8 +123,11 @@ export class CredentialsService {
   }
 
   /** @throws DEVICE_NOT_FOUND, CURSOR_INVALID */
-  async page(me: TenantPrincipal, deviceId: string, query: { limit?: number; cursor?: string }): Promise<Page<CredentialView>> {
-    const { limit = DEFAULT_PAGE, cursor } = query;
+  async page(
+    me: TenantPrincipal,
+    deviceId: string,
+    { limit = DEFAULT_PAGE, cursor }: { limit?: number; cursor?: string },
+  ): Promise<Page<CredentialView>> {
     const after = decodeCursor(cursor);
     return this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
       const { id, tenantId } = await this.devices.get(tx, deviceId);
@@ -156,7 +165,8 @@ export class CredentialsService {
   }
 
   private async addSecret(tx: Transaction, owner: CredentialOwner, now: Date): Promise<IssuedSecret> {
-    if ((await this.repository.countLiveSecrets(tx, owner, now)) >= MAX_LIVE_SECRETS) throw credentialsError('CREDENTIAL_LIMIT_REACHED');
+    const live = await this.repository.countLiveSecrets(tx, owner, now);
+    if (live >= MAX_LIVE_SECRETS) throw credentialsError('CREDENTIAL_LIMIT_REACHED');
     const { id: keyId, key } = await this.keys.current(SECRET_PURPOSE);
     const credentialId = randomUUID();
     const secret = newSecret(owner.kind);
@@ -203,7 +213,8 @@ export class CredentialsService {
 
 function refuseTtl(seconds: number): void {
   if (Number.isSafeInteger(seconds) && seconds >= MIN_TTL_SECONDS && seconds <= MAX_TTL_SECONDS) return;
-  throw credentialsError('TOKEN_TTL_INVALID', { errors: [{ path: 'ttl', message: `must be ${MIN_TTL_SECONDS} to ${MAX_TTL_SECONDS} seconds` }] });
+  const message = `must be ${MIN_TTL_SECONDS} to ${MAX_TTL_SECONDS} seconds`;
+  throw credentialsError('TOKEN_TTL_INVALID', { errors: [{ path: 'ttl', message }] });
 }
 
 function refuseState({ status, tenantStatus }: Facts, me: TenantPrincipal): void {
@@ -222,7 +233,12 @@ function issueTime(tokensNotBefore: number | null, now: number): number {
 }
 
 function viewOf(row: CredentialRow, now: number): CredentialView {
-  const validity = { notBefore: row.not_before, expiresAt: row.expires_at, supersededAt: row.superseded_at, revokedAt: row.revoked_at };
+  const validity = {
+    notBefore: row.not_before,
+    expiresAt: row.expires_at,
+    supersededAt: row.superseded_at,
+    revokedAt: row.revoked_at,
+  };
   return {
     ...validity,
     id: row.id,

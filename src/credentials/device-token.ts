@@ -77,13 +77,16 @@ export function parseToken(token: string): ParsedToken | null {
   if (header === null || payload === null || signature === null) return null;
   const { kid, alg, typ } = header;
   if (typeof kid !== 'string' || typeof alg !== 'string' || Object.hasOwn(header, 'crit')) return null;
-  return { kid, alg, typ, payload, signature, signed: Buffer.from(token.slice(0, head.length + 1 + body.length), 'ascii') };
+  const signed = Buffer.from(token.slice(0, head.length + 1 + body.length), 'ascii');
+  return { kid, alg, typ, payload, signature, signed };
 }
 
 /** Whether the signature is the key's, computed here and now (ES256: some 70 µs). */
 export function verifySignature(parsed: ParsedToken, key: TokenKey): boolean {
   if (!fitsKey(parsed, key)) return false;
-  if (key.algorithm === 'HS256') return timingSafeEqual(createHmac('sha256', key.key).update(parsed.signed).digest(), parsed.signature);
+  if (key.algorithm === 'HS256') {
+    return timingSafeEqual(createHmac('sha256', key.key).update(parsed.signed).digest(), parsed.signature);
+  }
   return verify('sha256', parsed.signed, { key: key.key, dsaEncoding: 'ieee-p1363' }, parsed.signature);
 }
 
@@ -106,7 +109,8 @@ function fitsKey(parsed: ParsedToken, { algorithm }: TokenKey): boolean {
 /** The claims of a token whose signature is right, as far as they do not depend on device and time. */
 export function readIdentity(parsed: ParsedToken, issuer: string): TokenIdentity | ProofRefusal {
   const { iss, aud, scope, sub, tid, jti, iat, exp } = parsed.payload;
-  if (parsed.typ !== TOKEN_TYPE || iss !== issuer || aud !== TOKEN_AUDIENCE || scope !== TOKEN_SCOPE) return 'TOKEN_CLAIMS';
+  const ours = parsed.typ === TOKEN_TYPE && iss === issuer && aud === TOKEN_AUDIENCE && scope === TOKEN_SCOPE;
+  if (!ours) return 'TOKEN_CLAIMS';
   if (!isId(sub) || !isId(tid) || !isId(jti) || !isTime(iat) || !isTime(exp)) return 'TOKEN_MALFORMED';
   if (exp - iat > MAX_TTL_SECONDS) return 'TOKEN_TOO_LONG';
   return { subject: sub, tenantId: tid, credentialId: jti, issuedAt: iat, expiresAt: exp, kid: parsed.kid };
@@ -119,7 +123,8 @@ export interface TokenLimits {
 }
 
 /** Whether the device that the token names may use it at `now` (ms); `null` says yes. */
-export function judgeToken(identity: TokenIdentity, { tokensNotBefore, revoked }: TokenLimits, now: number): ProofRefusal | null {
+export function judgeToken(identity: TokenIdentity, limits: TokenLimits, now: number): ProofRefusal | null {
+  const { tokensNotBefore, revoked } = limits;
   const refusal = judgeTime(identity, now);
   if (refusal !== null) return refusal;
   if (tokensNotBefore !== null && identity.issuedAt < tokensNotBefore) return 'TOKEN_SUPERSEDED';
@@ -146,7 +151,8 @@ function decodeObject(segment: string): Record<string, unknown> | null {
   if (bytes === null) return null;
   try {
     const value: unknown = JSON.parse(bytes.toString('utf8'));
-    return value !== null && typeof value === 'object' && !Array.isArray(value) ? (value as Record<string, unknown>) : null;
+    if (value === null || typeof value !== 'object' || Array.isArray(value)) return null;
+    return value as Record<string, unknown>;
   } catch {
     return null;
   }

@@ -1,4 +1,4 @@
-import { createPublicKey, type KeyObject } from 'node:crypto';
+import { createPublicKey } from 'node:crypto';
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { Clock } from '../platform/clock/clock.js';
 import { CONFIG, type Config } from '../platform/config/config.js';
@@ -129,7 +129,7 @@ export class KeyRing implements OnModuleInit {
     else await this.reload().catch((error: unknown) => (failure = error));
     const key = this.keys.get(kid);
     if (key !== undefined) return verifiesAt(key, now) ? key : null;
-    if (failure !== null) throw failure instanceof Error ? failure : new Error('the signing keys cannot be read', { cause: failure });
+    if (failure !== null) throw new Error('the signing keys cannot be read', { cause: failure });
     return null;
   }
 
@@ -157,7 +157,7 @@ export class KeyRing implements OnModuleInit {
 
   private ringKey({ kid, public_jwk: { x, y }, verifies_until: until }: RingRow): RingKey {
     const jwk: PublicJwk = { kty: 'EC', crv: 'P-256', x, y, kid, alg: 'ES256', use: 'sig' };
-    const key: KeyObject = this.keys.get(kid)?.key ?? createPublicKey({ key: { kty: 'EC', crv: 'P-256', x, y }, format: 'jwk' });
+    const key = this.keys.get(kid)?.key ?? createPublicKey({ key: { kty: 'EC', crv: 'P-256', x, y }, format: 'jwk' });
     return { kid, algorithm: 'ES256', key, jwk, verifiesUntil: until === null ? null : until.getTime() };
   }
 }

@@ -7,7 +7,7 @@ export const PROOF_REFUSALS = {
   SECRET_NOT_YET: 'The client secret is right, but its validity begins later.',
   SECRET_EXPIRED: 'The client secret is right, but it has ended: it expired, or its overlap after a rotation is over.',
   SECRET_REVOKED: 'The client secret is right, but it was revoked.',
-  TOKEN_MALFORMED: 'The token is no compact JWS of ours: segments, base64url, JSON, a member of the wrong type, or larger than 15 KiB.',
+  TOKEN_MALFORMED: 'The token is no compact JWS of ours: segments, base64url, JSON, a member of the wrong type, or above 15 KiB.',
   TOKEN_KEY_UNKNOWN: 'No key that still verifies has the `kid` of the token.',
   TOKEN_SIGNATURE: 'The signature is wrong under the key that `kid` names, or `alg` is not the algorithm of that key.',
   TOKEN_CLAIMS: 'It is no device token of this installation: `typ`, `iss`, `aud` or `scope` say something else.',
@@ -19,7 +19,7 @@ export const PROOF_REFUSALS = {
   TOKEN_SUBJECT: 'The token is genuine, but of another device than the client id names.',
   TOKEN_TENANT: 'The token names another tenant than the one that the device belongs to.',
   PROOF_NOT_ALLOWED: 'The device may not connect with this kind of proof (`allowedProofs`).',
-  CREDENTIALS_UNAVAILABLE: 'Neither a cache nor Postgres could tell about the credentials: refused, since nothing is known.',
+  CREDENTIALS_UNAVAILABLE: 'Neither a cache nor Postgres could tell about the credentials: refused.',
 } as const;
 
 export type ProofRefusal = keyof typeof PROOF_REFUSALS;

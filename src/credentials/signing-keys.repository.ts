@@ -30,7 +30,8 @@ export class SigningKeysRepository {
   /** Keys that sign at `now` or will, oldest first. */
   signers(tx: Transaction, now: Date): Promise<SigningKeyRow[]> {
     return tx.query<SigningKeyRow>(
-      `SELECT kid, private_sealed, signs_from FROM signing_keys WHERE retired_at IS NULL OR retired_at > $1 ORDER BY signs_from, kid`,
+      `SELECT kid, private_sealed, signs_from FROM signing_keys
+        WHERE retired_at IS NULL OR retired_at > $1 ORDER BY signs_from, kid`,
       [now],
     );
   }

@@ -74,7 +74,8 @@ export class SigningKeysService {
    * token has ended. With `compromised` the new one signs at once and no older key verifies anything any more: every
    * device has to get a new token.
    */
-  async rotate({ compromised = false, actor = SYSTEM_ACTOR }: { compromised?: boolean; actor?: AuditActor } = {}): Promise<Rotation> {
+  async rotate(options: { readonly compromised?: boolean; readonly actor?: AuditActor } = {}): Promise<Rotation> {
+    const { compromised = false, actor = SYSTEM_ACTOR } = options;
     const now = this.clock.now();
     const signsFrom = new Date(compromised ? now : now + LEAD_MS);
     const verifiesUntil = new Date(compromised ? now : signsFrom.getTime() + VERIFY_MS);
@@ -92,7 +93,8 @@ export class SigningKeysService {
         details: { kid: key.kid, previous, compromised, signsFrom: key.signsFrom.toISOString() },
       });
       tx.afterCommit(() => this.announce());
-      return { kid: key.kid, signsFrom: key.signsFrom, previous: previous === null ? null : { kid: previous, verifiesUntil } };
+      const { kid } = key;
+      return { kid, signsFrom: key.signsFrom, previous: previous === null ? null : { kid: previous, verifiesUntil } };
     });
   }
 

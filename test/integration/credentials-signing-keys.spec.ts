@@ -129,6 +129,19 @@ describe('keys that sign device tokens', () => {
     expect(await published(one)).toEqual([kid]);
   });
 
+  it('that leaked take every older key with them, the one that waits to sign included', async () => {
+    const scene = await open();
+    const device = await scene.device();
+    const { access_token: old } = await scene.tokenOf(device, 86_400);
+    await scene.signingKeys.rotate();
+    clock.advance(MINUTE);
+    const { kid } = await scene.signingKeys.rotate({ compromised: true });
+    expect(await published(scene)).toEqual([kid]);
+    expect(await scene.checkToken(old, device)).toMatchObject({ ok: false, reason: 'TOKEN_KEY_UNKNOWN' });
+    clock.advance(11 * MINUTE);
+    expect(kidOf((await scene.tokenOf(device)).access_token)).toBe(kid);
+  });
+
   it('that leaked are given up after 30 s by a process that the message did not reach', async () => {
     const [one, deaf] = [await open(), await open()];
     const device = await one.device();

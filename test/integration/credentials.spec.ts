@@ -240,7 +240,8 @@ describe('the credentials service', () => {
     const lastUse = scene.module.get(LastUse);
     const used = scene.clock.now();
     expect(await scene.checkSecret(secret, device)).toMatchObject({ ok: true });
-    const away = jest.spyOn(scene.pools.app, 'connect').mockImplementation(() => Promise.reject(new Error('gone')));
+    const away = jest.spyOn(scene.pools.app as unknown as { connect: () => Promise<never> }, 'connect')
+      .mockImplementation(() => Promise.reject(new Error('gone')));
     await lastUse.flush();
     away.mockRestore();
     await lastUse.flush();

@@ -1,6 +1,7 @@
 import { Global, Module } from '@nestjs/common';
 import { AuditLogRepository } from './audit-log.repository.js';
 import { AuditLogService } from './audit-log.service.js';
+import { AuditMetrics } from './audit.metrics.js';
 import { AuditMonths } from './audit-months.js';
 import { AuditController } from './audit.controller.js';
 import { AuditRepository } from './audit.repository.js';
@@ -11,7 +12,7 @@ import { AuditStream } from './audit.stream.js';
 @Global()
 @Module({
   controllers: [AuditController],
-  providers: [AuditRepository, AuditService, AuditStream, AuditMonths, AuditLogRepository, AuditLogService],
+  providers: [AuditRepository, AuditService, AuditStream, AuditMetrics, AuditMonths, AuditLogRepository, AuditLogService],
   exports: [AuditService, AuditStream],
 })
 export class AuditModule {}

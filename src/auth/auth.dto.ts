@@ -1,5 +1,16 @@
 import type { PlatformRole, Role } from '../access/permission.js';
-import { BooleanField, EmailField, EnumField, IntegerField, ListField, ObjectField, OpaqueField, TextField, TimeField, UuidField } from '../platform/http/fields.js';
+import {
+  BooleanField,
+  EmailField,
+  EnumField,
+  IntegerField,
+  ListField,
+  ObjectField,
+  OpaqueField,
+  TextField,
+  TimeField,
+  UuidField,
+} from '../platform/http/fields.js';
 import type { Page } from '../platform/http/paging.js';
 import type { Session, Transport } from './session.js';
 
@@ -20,7 +31,7 @@ export class LoginRequest {
   })
   transport?: Transport;
 
-  @TextField({ optional: true, min: 1, max: 63, description: 'Slug or id of the tenant, for members of several; `X-Tenant` says the same.' })
+  @TextField({ optional: true, min: 1, max: 63, description: 'Slug or id, for members of several tenants; `X-Tenant` says the same.' })
   tenant?: string;
 }
 

@@ -56,8 +56,14 @@ export class BootstrapService {
       if ((await this.accounts.count()) > 0) return false;
       await this.accounts.create(tx, { id, email, name, passwordHash, platformRole: 'PLATFORM_ADMIN' });
       await this.accounts.join(tx, tenantId, id, 'ADMIN');
-      const details = { generated: configured === undefined };
-      await this.audit.record(tx, { type: 'USER_BOOTSTRAPPED', severity: 'CRITICAL', tenantId, userId: id, actor: SYSTEM_ACTOR, details });
+      await this.audit.record(tx, {
+        type: 'USER_BOOTSTRAPPED',
+        severity: 'CRITICAL',
+        tenantId,
+        userId: id,
+        actor: SYSTEM_ACTOR,
+        details: { generated: configured === undefined },
+      });
       return true;
     });
     return made ? { email, password: configured === undefined ? password : null } : null;

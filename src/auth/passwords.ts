@@ -57,7 +57,8 @@ export class Passwords implements PasswordHashing {
   /** @param stored `null` for an account that does not exist: never matches, and takes as long. @throws PASSWORD_CHECKS_BUSY */
   async verify(password: string, stored: string | null): Promise<PasswordVerdict> {
     const current = await this.keys.current(PEPPER);
-    const [, keyId = current.id, hash = `$2b$${String(this.rounds).padStart(2, '0')}$${NOBODY}`, rounds] = STORED.exec(stored ?? '') ?? [];
+    const nobody = `$2b$${String(this.rounds).padStart(2, '0')}$${NOBODY}`;
+    const [, keyId = current.id, hash = nobody, rounds] = STORED.exec(stored ?? '') ?? [];
     const pepper = keyId === current.id ? current : await this.keys.find(keyId);
     if (!pepper) throw new Error(`the password pepper ${keyId} is gone`);
     const same = await this.limit.run(() => bcrypt.compare(peppered(pepper.key, password), hash));

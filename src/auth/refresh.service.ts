@@ -51,7 +51,8 @@ export class RefreshService {
     const { userId, sessionId } = token;
     const seen = await this.transactions.run({ userId }, (tx) => this.repository.find(tx, userId, sessionId));
     if (!seen) throw this.refused('unknown-session', token, null, origin);
-    const outcome = await this.transactions.run({ userId, tenantId: seen.tenantId }, (tx) => this.exchange(tx, token, seen, input, origin));
+    const { tenantId } = seen;
+    const outcome = await this.transactions.run({ userId, tenantId }, (tx) => this.exchange(tx, token, seen, input, origin));
     if ('refusal' in outcome) throw this.refused(outcome.refusal, token, seen, origin);
     // Only refusals count against the address.
     await this.limits.refund('refresh.address', origin.ip);

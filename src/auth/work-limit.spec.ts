@@ -3,9 +3,10 @@ import { WorkLimit } from './work-limit.js';
 interface Task {
   done(): void;
   fail(error: Error): void;
+  readonly result: Promise<string>;
 }
 
-function open(limit: WorkLimit, started: string[], name: string): Task & { result: Promise<string> } {
+function open(limit: WorkLimit, started: string[], name: string): Task {
   const controls: Partial<Task> = {};
   const gate = new Promise<string>((resolve, reject) => {
     controls.done = () => resolve(name);
@@ -22,16 +23,15 @@ describe('WorkLimit', () => {
   it('runs no more at a time than allowed, the rest in the order they came', async () => {
     const started: string[] = [];
     const limit = new WorkLimit(2, 10, () => new Error('full'));
-    const [a, b, c, d] = ['a', 'b', 'c', 'd'].map((name) => open(limit, started, name)) as [Task & { result: Promise<string> }, ...(Task & { result: Promise<string> })[]];
+    const a = open(limit, started, 'a');
+    const rest = ['b', 'c', 'd'].map((name) => open(limit, started, name));
     expect(started).toEqual(['a', 'b']);
     a.done();
     await a.result;
     await Promise.resolve();
     expect(started).toEqual(['a', 'b', 'c']);
-    b?.done();
-    c?.done();
-    d?.done();
-    expect(await Promise.all([b?.result, c?.result, d?.result])).toEqual(['b', 'c', 'd']);
+    for (const task of rest) task.done();
+    expect(await Promise.all(rest.map((task) => task.result))).toEqual(['b', 'c', 'd']);
   });
 
   it('hands the place on when work fails', async () => {

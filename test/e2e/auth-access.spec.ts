@@ -38,7 +38,8 @@ describe('a web token', () => {
 
   const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const signed = (algorithm: string, key: Parameters<typeof sign>[2]) => (input: string) => sign(algorithm, Buffer.from(input), key).toString('base64url');
+  const signed = (algorithm: string, key: Parameters<typeof sign>[2]) => (input: string) =>
+    sign(algorithm, Buffer.from(input), key).toString('base64url');
   const own = (change: object) => () => forge(HEADER, { ...claims, ...change }, ours());
   const header = (change: object) => () => forge({ ...HEADER, ...change }, claims, ours());
 
@@ -121,8 +122,9 @@ describe('a web token', () => {
     const token = people.adminToken;
     expect((await people.call('GET', `/probe/session?access_token=${token}`)).status).toBe(401);
     expect((await people.call('POST', '/probe/write', { body: { access_token: token } })).status).toBe(401);
-    expect((await people.call('GET', '/probe/session', { headers: { authorization: token } })).status).toBe(401);
-    expect((await people.call('GET', '/probe/session', { headers: { authorization: `Bearer ${token}, Bearer ${token}` } })).status).toBe(401);
+    for (const authorization of [token, `Bearer ${token}, Bearer ${token}`]) {
+      expect((await people.call('GET', '/probe/session', { headers: { authorization } })).status).toBe(401);
+    }
   });
 });
 
@@ -141,7 +143,8 @@ describe('the guard', () => {
 
   it('asks for a credential as RFC 9110 wants it', async () => {
     const answer = await people.call('GET', '/probe/read');
-    expect([answer.status, answer.body.code, answer.headers['www-authenticate']]).toEqual([401, 'UNAUTHENTICATED', 'Bearer realm="portcullis"']);
+    expect([answer.status, answer.body.code]).toEqual([401, 'UNAUTHENTICATED']);
+    expect(answer.headers['www-authenticate']).toBe('Bearer realm="portcullis"');
     expect(answer.headers['content-type']).toMatch('application/problem+json');
     const forged = await people.call('GET', '/probe/read', { token: 'a.b.c' });
     expect(forged.headers['www-authenticate']).toMatch('error="invalid_token"');
@@ -152,9 +155,11 @@ describe('the guard', () => {
     const token = await people.tokenOf('viewer@example.org');
     expect((await people.call('GET', '/probe/read', { token })).status).toBe(200);
     const denied = await people.call('POST', '/probe/write', { token, body: {} });
-    expect(denied).toMatchObject({ status: 403, body: { code: 'PERMISSION_DENIED', detail: expect.stringContaining('devices.device.update') } });
+    expect([denied.status, denied.body.code]).toEqual([403, 'PERMISSION_DENIED']);
+    expect(denied.body['detail']).toContain('devices.device.update');
     const [event] = (await people.audited('ACCESS_DENIED')).filter((row) => row.actor_id === id);
-    expect(event).toMatchObject({ tenant_id: people.tenantId, details: { reason: 'PERMISSION_DENIED', method: 'POST', path: '/api/v1/probe/write' } });
+    const details = { reason: 'PERMISSION_DENIED', method: 'POST', path: '/api/v1/probe/write' };
+    expect(event).toMatchObject({ tenant_id: people.tenantId, details });
     await people.call('GET', '/probe/read', { token: 'a.b.c', address: '192.0.2.77' });
     const failures = await people.audited('AUTH_FAILURE');
     expect(failures.some((row) => row.details['reason'] === 'TOKEN_INVALID')).toBe(true);
@@ -163,10 +168,15 @@ describe('the guard', () => {
   it('takes X-Tenant for the own tenant, by id or slug, and knows no other', async () => {
     await people.tenant('elsewhere');
     const [elsewhere] = await people.sql<{ id: string }>(`SELECT id FROM tenants WHERE slug = 'elsewhere'`);
-    const ask = async (tenant: string) => (await people.call('GET', '/probe/read', { token: people.adminToken, headers: { 'x-tenant': tenant } })).status;
+    const ask = async (tenant: string) => {
+      const answer = await people.call('GET', '/probe/read', { token: people.adminToken, headers: { 'x-tenant': tenant } });
+      return answer.status;
+    };
     expect(await ask('default')).toBe(200);
     expect(await ask(people.tenantId)).toBe(200);
-    for (const other of ['elsewhere', elsewhere?.id ?? '', 'no-such-tenant', '', 'DEFAULT', `default,elsewhere`]) expect(await ask(other)).toBe(404);
+    for (const other of ['elsewhere', elsewhere?.id ?? '', 'no-such-tenant', '', 'DEFAULT', 'default,elsewhere']) {
+      expect([other, await ask(other)]).toEqual([other, 404]);
+    }
   });
 
   it('gives an account without a membership no right at all', async () => {
@@ -188,7 +198,8 @@ describe('a device at the guard', () => {
   it('speaks for itself where a route lets devices do so, with that one right', async () => {
     const { status, body } = await ask(DEVICE.id, basic(DEVICE.id, DEVICE.secret));
     expect(status).toBe(200);
-    expect(body).toMatchObject({ kind: 'device', id: DEVICE.id, tenantId: people.tenantId, role: null, permissions: ['devices.token.rotate'] });
+    expect(body).toMatchObject({ kind: 'device', id: DEVICE.id, tenantId: people.tenantId, role: null });
+    expect(body['permissions']).toEqual(['devices.token.rotate']);
   });
 
   it('finds no other device', async () => {

@@ -100,7 +100,8 @@ describe('login', () => {
   it('is written to the log, with the session it began', async () => {
     await people.login();
     const event = (await people.audited('AUTH_SUCCESS')).at(-1);
-    expect(event).toMatchObject({ tenant_id: people.tenantId, details: { method: 'password', transport: 'json', sessionId: expect.any(String) } });
+    const details = { method: 'password', transport: 'json', sessionId: expect.any(String) };
+    expect(event).toMatchObject({ tenant_id: people.tenantId, details });
   });
 
   it.each([
@@ -211,7 +212,8 @@ describe('changing the password', () => {
   it('leaves the other sessions alone where that is asked for', async () => {
     await people.member('keeper@example.org', 'VIEWER');
     const [here, there] = [await people.tokenOf('keeper@example.org'), await people.tokenOf('keeper@example.org')];
-    expect((await change(here, { currentPassword: PASSWORD, newPassword: NEXT, endOtherSessions: false })).body).toEqual({ sessionsEnded: 0 });
+    const done = await change(here, { currentPassword: PASSWORD, newPassword: NEXT, endOtherSessions: false });
+    expect(done.body).toEqual({ sessionsEnded: 0 });
     expect((await people.call('GET', '/auth/me', { token: there })).status).toBe(200);
   });
 
@@ -279,8 +281,9 @@ describe('registration', () => {
       expect([taken.status, taken.body]).toEqual([201, { id: null, email: ADMIN_EMAIL, name: 'Thief', role: null }]);
       expect(await own.sql('SELECT email, name, password_hash FROM users ORDER BY id')).toEqual(before);
       expect((await own.login(ADMIN_EMAIL, body.password)).status).toBe(401);
-      const free = await own.call('POST', '/auth/register', { body: { ...body, email: 'free@example.org' } });
-      expect({ ...shape(taken), body: null }).toEqual({ ...shape(free), body: null, headers: { ...free.headers, date: undefined, 'content-length': taken.headers['content-length'] } });
+      const free = await own.call('POST', '/auth/register', { body: { ...body, email: 'fool@example.org' } });
+      expect({ ...shape(free), body: null }).toEqual({ ...shape(taken), body: null });
+      expect(Object.keys(free.body)).toEqual(Object.keys(taken.body));
     });
 
     it('is slowed down for one address', async () => {

@@ -17,6 +17,7 @@ import { validationPipe } from '../../src/platform/http/validation.js';
 import { PlatformModule } from '../../src/platform/platform.module.js';
 import { ProblemFilter } from '../../src/platform/problem/problem.filter.js';
 import { MemoryStore } from '../../src/platform/redis/memory-store.js';
+import { logger } from '../../src/platform/telemetry/logger.js';
 import { RateLimitModule } from '../../src/rate-limit/rate-limit.module.js';
 import { MembershipEntity } from '../../src/users/membership.entity.js';
 import { UserEntity } from '../../src/users/user.entity.js';
@@ -89,11 +90,31 @@ export interface CallOptions {
 
 export type People = Awaited<ReturnType<typeof openPeople>>;
 
+export interface PeopleOptions {
+  readonly env?: Record<string, string>;
+  readonly change?: (config: Config) => Config;
+  /** Cost of bcrypt, 4 by default. */
+  readonly rounds?: number;
+  /** False where the first admin's password is not `PASSWORD`. */
+  readonly loggedIn?: boolean;
+}
+
+export interface AuditedRow {
+  readonly event_type: string;
+  readonly severity: string;
+  readonly tenant_id: string | null;
+  readonly user_id: string | null;
+  readonly actor_id: string | null;
+  readonly details: Record<string, unknown>;
+}
+
 /** The rooms of people behind real HTTP parsing, over a real database, with a clock of the test's and a cheap bcrypt. */
-export async function openPeople(options: { env?: Record<string, string>; change?: (config: Config) => Config; rounds?: number; loggedIn?: boolean } = {}) {
+export async function openPeople(options: PeopleOptions = {}) {
   const database = await cloneDatabase();
   const env = { ADMIN_EMAIL, ADMIN_PASSWORD: PASSWORD, ...options.env };
   const config = (options.change ?? ((same: Config) => same))(testConfig(database, env));
+  // A refused request is what these tests are about; its lines in the log are not.
+  logger.level = 'silent';
   const clock = new FakeClock(Date.now());
   const device = new OneDevice();
 
@@ -144,8 +165,8 @@ export async function openPeople(options: { env?: Record<string, string>; change
       const [name = '', value = ''] = [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)];
       return [name, { value: decodeURIComponent(value), attributes }] as const;
     }));
-    const headerValues = response.headers as Answer['headers'];
-    return { status: response.statusCode, headers: headerValues, body: response.body === '' ? {} : response.json<Answer['body']>(), cookies };
+    const body = response.body === '' ? {} : response.json<Answer['body']>();
+    return { status: response.statusCode, headers: response.headers as Answer['headers'], body, cookies };
   };
 
   const login = async (email = ADMIN_EMAIL, password = PASSWORD, more: CallOptions & { body?: object } = {}) =>
@@ -199,7 +220,7 @@ export async function openPeople(options: { env?: Record<string, string>; change
     /** Audit rows of these types, oldest first, the buffered ones included. */
     async audited(...types: string[]) {
       await app.get(AuditStream).flush();
-      return sql<{ event_type: string; severity: string; tenant_id: string | null; user_id: string | null; actor_id: string | null; details: Record<string, unknown> }>(
+      return sql<AuditedRow>(
         'SELECT * FROM security_audit_logs WHERE event_type = ANY ($1) ORDER BY occurred_at, id', [types],
       );
     },

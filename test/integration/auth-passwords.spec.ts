@@ -142,9 +142,9 @@ describe('the first admin', () => {
   });
 
   it.each([
-    ['no password in production', { production: true, bootstrap: { email: ADMIN_EMAIL } }, /^There is no user yet: set ADMIN_EMAIL and ADMIN_PASSWORD/],
-    ['a password that everybody uses', { bootstrap: { email: ADMIN_EMAIL, password: 'password123' } }, /^ADMIN_PASSWORD cannot be used: password is among/],
-    ['a password too short', { bootstrap: { email: ADMIN_EMAIL, password: 'short' } }, /^ADMIN_PASSWORD cannot be used: password must have at least 8/],
+    ['no password in production', { production: true, bootstrap: { email: ADMIN_EMAIL } }, /^There is no user yet: set ADMIN_EMAIL and/],
+    ['a common password', { bootstrap: { email: ADMIN_EMAIL, password: 'password123' } }, /^ADMIN_PASSWORD cannot be used: password is/],
+    ['a short password', { bootstrap: { email: ADMIN_EMAIL, password: 'short' } }, /^ADMIN_PASSWORD cannot be used: password must have/],
     ['an e-mail that is none', { bootstrap: { email: 'admin', password: PASSWORD } }, /^ADMIN_EMAIL is not an e-mail address/],
   ])('is refused with one clear sentence: %s', async (_, change, sentence) => {
     await expect(openPeople({ change: (config) => ({ ...config, ...change }) })).rejects.toThrow(sentence);

@@ -19,7 +19,8 @@ describe('a refresh token', () => {
     const first = (await people.login()).body;
     const second = await refresh(first.refresh_token);
     expect(second.status).toBe(200);
-    expect(second.body).toEqual({ access_token: expect.any(String), refresh_token: expect.any(String), token_type: 'bearer', expires_in: 3600 });
+    const [access, next] = [expect.any(String), expect.any(String)];
+    expect(second.body).toEqual({ access_token: access, refresh_token: next, token_type: 'bearer', expires_in: 3600 });
     expect(second.body.refresh_token).not.toBe(first.refresh_token);
     expect((await me(second.body.access_token)).status).toBe(200);
     const third = await refresh(second.body.refresh_token);
@@ -101,8 +102,9 @@ describe('a refresh token', () => {
   it('is kept as a digest only, never as itself', async () => {
     const { body } = await people.login();
     const bytes = Buffer.from((body.refresh_token ?? '').slice(4), 'base64url');
-    const rows = await people.sql<{ row: string; refresh_digest: Buffer }>('SELECT row_to_json(s)::text AS row, refresh_digest FROM sessions s');
-    for (const { row, refresh_digest: digest } of rows) {
+    const select = 'SELECT row_to_json(s)::text AS row, refresh_digest AS digest FROM sessions s';
+    const rows = await people.sql<{ row: string; digest: Buffer }>(select);
+    for (const { row, digest } of rows) {
       expect(row).not.toContain(bytes.subarray(32, 64).toString('hex'));
       expect(row).not.toContain(body.refresh_token);
       expect(digest).toHaveLength(48);
@@ -121,7 +123,7 @@ describe('a refresh token', () => {
   it.each([
     ['garbage', () => 'pcr_garbage'],
     ['nothing', () => undefined],
-    ['a well-formed token that was never given out', (token: string) => `pcr_${Buffer.alloc(80, 7).toString('base64url')}${token.slice(0, 0)}`],
+    ['a well-formed token that was never given out', () => `pcr_${Buffer.alloc(80, 7).toString('base64url')}`],
     ['one with a changed tail', (token: string) => `${token.slice(0, -4)}AAAA`],
   ])('that is %s is refused and ends nothing', async (_, forge) => {
     const { body } = await people.login();

@@ -12,11 +12,10 @@ const asAdmin = (method: string, path: string, body?: unknown) => people.call(me
 
 describe('the people of a tenant', () => {
   it('are created with account and membership, and read back without any secret', async () => {
-    const created = await asAdmin('POST', '/users', { email: 'Ada@Example.org', password: PASSWORD, name: 'Ada Lovelace', role: 'OPERATOR' });
+    const ada = { email: 'Ada@Example.org', name: 'Ada Lovelace', role: 'OPERATOR' };
+    const created = await asAdmin('POST', '/users', { ...ada, password: PASSWORD });
     expect(created.status).toBe(201);
-    expect(created.body).toEqual({
-      id: expect.any(String), email: 'Ada@Example.org', name: 'Ada Lovelace', role: 'OPERATOR', status: 'ACTIVE', createdAt: expect.any(String),
-    });
+    expect(created.body).toEqual({ ...ada, id: expect.any(String), status: 'ACTIVE', createdAt: expect.any(String) });
     expect((await asAdmin('GET', `/users/${created.body.id}`)).body).toEqual(created.body);
     const [row] = await people.sql<{ password_hash: string }>('SELECT password_hash FROM users WHERE id = $1', [created.body.id]);
     expect(row?.password_hash).toMatch(/^v1:[0-9a-f-]{36}:\$2b\$04\$/);
@@ -77,7 +76,10 @@ describe('the people of a tenant', () => {
 
   it('keep name, e-mail and password as their own: an ADMIN changes the role alone', async () => {
     const id = await people.member('own@example.org', 'VIEWER');
-    for (const body of [{ name: 'Other' }, { role: 'ADMIN', email: 'x@example.org' }, { role: 'ROOT' }, {}, { role: 'VIEWER', platformRole: 'PLATFORM_ADMIN' }]) {
+    for (const body of [
+      {}, { name: 'Other' }, { role: 'ADMIN', email: 'x@example.org' }, { role: 'ROOT' },
+      { role: 'VIEWER', platformRole: 'PLATFORM_ADMIN' },
+    ]) {
       expect((await asAdmin('PATCH', `/users/${id}`, body)).status).toBe(400);
     }
     const changed = await asAdmin('PATCH', `/users/${id}`, { role: 'OPERATOR' });

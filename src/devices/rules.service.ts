@@ -52,7 +52,7 @@ export class RulesService {
     const rule = this.read(owner, input);
     return this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
       await this.hold(tx, owner);
-      const wide = !(await this.isWithinTenant(tx, me.tenantId, rule));
+      const wide = forgesVerified(rule) || !(await this.isWithinTenant(tx, me.tenantId, rule));
       if (wide && !me.permissions.has(Permission.PlatformRules)) throw devicesError('RULE_OUTSIDE_TENANT');
       if ((await this.rules.count(tx, owner)) >= MAX_RULES_PER_OWNER) throw devicesError('RULE_LIMIT_REACHED');
       const id = randomUUID();
@@ -161,4 +161,9 @@ const NOT_FOUND = { device: 'DEVICE_NOT_FOUND', group: 'GROUP_NOT_FOUND', servic
 
 function notFound({ kind }: RuleOwner): Error {
   return devicesError(NOT_FOUND[kind]);
+}
+
+/** `verified/…` says that we have checked a message: whoever may publish there speaks in our name, so only the platform grants it. */
+function forgesVerified({ action, topic }: TopicRule): boolean {
+  return action !== 'subscribe' && (topic === 'verified' || topic.startsWith('verified/'));
 }

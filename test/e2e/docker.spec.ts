@@ -23,7 +23,8 @@ const ROLES = ['migrator', 'app', 'gate', 'reader'] as const;
 type Values = Record<string, string>;
 
 function envFile(text: string): Values {
-  return Object.fromEntries(text.split('\n').filter((line) => /^\w+=/.test(line)).map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
+  const assignments = [...text.matchAll(/^(\w+)=(.*)$/gm)];
+  return Object.fromEntries(assignments.map(([, name = '', value = '']) => [name, value]));
 }
 
 /** The members of `services.portcullis.environment`, by their indentation: the file keeps to one form. */
@@ -45,11 +46,17 @@ describe('the files for containers', () => {
   let secrets: string;
   let given: Values;
 
+  function setUp(): Promise<unknown> {
+    const script = path.join(folder, 'docker', 'setup.sh');
+    return run('sh', [script, 'https://iot.example.org', 'mqtt.example.org', 'admin@example.org']);
+  }
+
   beforeAll(async () => {
     folder = await fs.mkdtemp(path.join(os.tmpdir(), 'portcullis-docker-'));
-    await fs.cp(path.join(ROOT, 'docker'), path.join(folder, 'docker'), { recursive: true, filter: (name) => !name.endsWith('/secrets') });
+    const filter = (name: string): boolean => !name.endsWith('/secrets');
+    await fs.cp(path.join(ROOT, 'docker'), path.join(folder, 'docker'), { recursive: true, filter });
     compose = await fs.readFile(path.join(ROOT, 'docker-compose.yml'), 'utf8');
-    await run('sh', [path.join(folder, 'docker', 'setup.sh'), 'https://iot.example.org', 'mqtt.example.org', 'admin@example.org']);
+    await setUp();
     secrets = path.join(folder, 'docker', 'secrets');
     given = { ...environmentOf(compose), ...envFile(await fs.readFile(path.join(secrets, 'portcullis.env'), 'utf8')) };
   });
@@ -62,9 +69,9 @@ describe('the files for containers', () => {
 
   it('give Portcullis a configuration that it accepts in production', () => {
     const config = readConfig(given);
-    expect(config).toMatchObject({ production: true, role: 'all', internal: { host: '0.0.0.0', tls: { clientCa: '/etc/portcullis/internal-ca.crt' } } });
-    expect(config.mqtt.url).toBeDefined();
-    expect(config.redis.url).toBeDefined();
+    expect(config).toMatchObject({ production: true, role: 'all', internal: { host: '0.0.0.0' } });
+    expect(config.internal.tls?.clientCa).toBe('/etc/portcullis/internal-ca.crt');
+    expect([config.mqtt.url, config.mqtt.emqx?.url, config.redis.url]).not.toContain(undefined);
   });
 
   it('are YAML of one plain form, and name every file that is mounted', async () => {
@@ -80,22 +87,26 @@ describe('the files for containers', () => {
 
   it('never make secrets twice: the master keys of a living database would be lost', async () => {
     const before = await fs.readFile(path.join(secrets, 'portcullis.env'), 'utf8');
-    const again = run('sh', [path.join(folder, 'docker', 'setup.sh'), 'https://iot.example.org', 'mqtt.example.org', 'admin@example.org']);
-    await expect(again).rejects.toMatchObject({ code: 1 });
+    await expect(setUp()).rejects.toMatchObject({ code: 1 });
     expect(await fs.readFile(path.join(secrets, 'portcullis.env'), 'utf8')).toBe(before);
     expect((await fs.stat(secrets)).mode & 0o777).toBe(0o700);
   });
 
   it('let the health check through to a listener that demands client certificates, and nobody without one', async () => {
     const read = (name: string) => fs.readFile(path.join(secrets, name));
-    const options = { cert: await read('internal.crt'), key: await read('internal.key'), ca: await read('internal-ca.crt'), requestCert: true, rejectUnauthorized: true };
-    const server = https.createServer(options, (request, response) => response.writeHead(request.url === '/health/live' ? 200 : 500).end());
+    const [cert, key, ca] = await Promise.all(['internal.crt', 'internal.key', 'internal-ca.crt'].map(read));
+    const options = { cert, key, ca, requestCert: true, rejectUnauthorized: true };
+    const server = https.createServer(options, (request, response) => {
+      response.writeHead(request.url === '/health/live' ? 200 : 500).end();
+    });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const port = String((server.address() as AddressInfo).port);
-    const check = (env: Values) => exitCode(process.execPath, [path.join(ROOT, 'docker', 'healthcheck.mjs')], { INTERNAL_HOST: '0.0.0.0', INTERNAL_PORT: port, ...env });
+    const script = path.join(ROOT, 'docker', 'healthcheck.mjs');
+    const check = (env: Values): Promise<number | null> =>
+      exitCode(process.execPath, [script], { INTERNAL_HOST: '0.0.0.0', INTERNAL_PORT: port, ...env });
     try {
-      const shown = { INTERNAL_TLS_CERT: path.join(secrets, 'internal.crt'), INTERNAL_TLS_KEY: path.join(secrets, 'internal.key') };
-      expect(await check(shown)).toBe(0);
+      const own = path.join(secrets, 'internal');
+      expect(await check({ INTERNAL_TLS_CERT: `${own}.crt`, INTERNAL_TLS_KEY: `${own}.key` })).toBe(0);
       expect(await check({})).toBe(1);
     } finally {
       await new Promise((resolve) => server.close(resolve));
@@ -104,8 +115,9 @@ describe('the files for containers', () => {
   });
 
   it('let EMQX know Portcullis by its name, and Portcullis EMQX, by one authority', async () => {
-    const verify = (name: string, purpose: string, ...more: string[]) =>
-      run('openssl', ['verify', '-CAfile', path.join(secrets, 'internal-ca.crt'), '-purpose', purpose, ...more, path.join(secrets, name)]);
+    const authority = path.join(secrets, 'internal-ca.crt');
+    const verify = (name: string, purpose: string, ...more: string[]): Promise<unknown> =>
+      run('openssl', ['verify', '-CAfile', authority, '-purpose', purpose, ...more, path.join(secrets, name)]);
     await verify('internal.crt', 'sslserver', '-verify_hostname', 'portcullis');
     await verify('broker-client.crt', 'sslclient');
     await verify('mqtt.crt', 'sslserver', '-verify_hostname', 'mqtt.example.org');
@@ -125,15 +137,19 @@ describe('the configuration of EMQX', () => {
     const urls = [...text.matchAll(/url = "([^"]+)"/g)].map((match) => match[1]);
     expect(urls).toHaveLength(5);
     expect(urls.filter((url) => !url?.startsWith('https://portcullis:3001/api/v1/internal/mqtt-'))).toEqual([]);
-    expect([...text.matchAll(/ssl \{ enable = true, verify = verify_peer, cacertfile = "[^"]+", certfile = "[^"]+", keyfile = "[^"]+" \}/g)]).toHaveLength(5);
+    const file = '"/etc/portcullis/[^"]+"';
+    const tls = `verify = verify_peer, cacertfile = ${file}, certfile = ${file}, keyfile = ${file}`;
+    const both = new RegExp(`ssl \\{ enable = true, ${tls} \\}`, 'g');
+    expect([...text.matchAll(both)]).toHaveLength(5);
     expect([...text.matchAll(/"x-internal-auth" = "@INTERNAL_AUTH_SECRET@"/g)]).toHaveLength(5);
   });
 
   it('says of each listener that takes clients which proofs belong there', () => {
-    const listeners = [...text.matchAll(/^listeners\.(\w+\.\w+) \{([\s\S]*?)^(?=listeners|authorization)/gm)].map((match) => ({
-      name: match[1],
-      enabled: !String(match[2]).includes('enable = false'),
-      kinds: [...String(match[2]).matchAll(/listener_kind = "(\w+)"/g)].map((kind) => kind[1]),
+    const blocks = [...text.matchAll(/^listeners\.(\w+\.\w+) \{([\s\S]*?)^(?=listeners|authorization)/gm)];
+    const listeners = blocks.map(([, name, block = '']) => ({
+      name,
+      enabled: !block.includes('enable = false'),
+      kinds: [...block.matchAll(/listener_kind = "(\w+)"/g)].map((kind) => kind[1]),
     }));
     expect(listeners).toEqual([
       { name: 'ssl.token', enabled: true, kinds: ['token'] },
@@ -153,7 +169,8 @@ describe('the configuration of EMQX', () => {
 
 describe('the roles of the database', () => {
   const name = `t_docker_${randomBytes(4).toString('hex')}`;
-  const passwords = Object.fromEntries(ROLES.map((role) => [role, randomBytes(12).toString('hex')])) as Record<(typeof ROLES)[number], string>;
+  const [migrator = '', app = '', gate = '', reader = ''] = ROLES.map(() => randomBytes(12).toString('hex'));
+  const passwords = { migrator, app, gate, reader };
   let database: Config['database'];
   let pools: Pools;
 
@@ -170,7 +187,9 @@ describe('the roles of the database', () => {
     const owner = new URL(serverUrl());
     owner.pathname = `/${name}`;
     const bin = await fs.mkdtemp(path.join(os.tmpdir(), 'portcullis-psql-'));
-    await fs.writeFile(path.join(bin, 'psql'), `#!/bin/sh\nexec "${process.execPath}" "${path.join(ROOT, 'test', 'fakes', 'psql.cjs')}" "$@"\n`, { mode: 0o755 });
+    const psql = path.join(ROOT, 'test', 'fakes', 'psql.cjs');
+    const wrapper = `#!/bin/sh\nexec "${process.execPath}" "${psql}" "$@"\n`;
+    await fs.writeFile(path.join(bin, 'psql'), wrapper, { mode: 0o755 });
     const code = await exitCode('sh', [path.join(ROOT, 'docker', 'postgres', 'init.sh')], {
       PATH: `${bin}:${process.env['PATH'] ?? ''}`,
       PSQL_FAKE_URL: owner.href,
@@ -202,7 +221,8 @@ describe('the roles of the database', () => {
   });
 
   it('carry a whole installation: the migrator owns the tables, the others read what is theirs', async () => {
-    const { rows } = await pools.gate.query<{ owner: string }>(`SELECT tableowner AS owner FROM pg_tables WHERE schemaname = 'public' GROUP BY 1`);
+    const owners = `SELECT DISTINCT tableowner AS owner FROM pg_tables WHERE schemaname = 'public'`;
+    const { rows } = await pools.gate.query(owners);
     expect(rows).toEqual([{ owner: `${name}_migrator` }]);
     expect((await pools.gate.query('SELECT slug FROM tenants')).rows).toEqual([{ slug: 'default' }]);
     expect((await pools.reader.query('SELECT slug FROM tenants')).rows).toEqual([{ slug: 'default' }]);
@@ -245,7 +265,7 @@ describe('the roles of the database', () => {
 /** Runs a program with this environment alone (and PATH) and answers its exit code. */
 function exitCode(command: string, words: readonly string[], env: Values): Promise<number | null> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, words, { env: { PATH: process.env['PATH'] ?? '', ...env }, stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn(command, words, { env: { PATH: process.env['PATH'] ?? '', ...env }, stdio: 'ignore' });
     child.once('error', reject);
     child.once('close', resolve);
   });

@@ -79,7 +79,8 @@ export class Installation {
 
   private async up(): Promise<null> {
     await new Promise<void>((resolve, reject) => {
-      const limit = setTimeout(() => reject(new Error(`it is neither up nor down: ${this.output}${this.errors}`)), START_LIMIT_MS);
+      const tooLong = (): void => reject(new Error(`it is neither up nor down: ${this.output}${this.errors}`));
+      const limit = setTimeout(tooLong, START_LIMIT_MS);
       limit.unref();
       const look = (): void => {
         if (!this.output.includes('Try:\n')) return;
@@ -93,7 +94,8 @@ export class Installation {
   }
 
   private async failure(): Promise<Failed> {
-    const said = this.errors.split('\n').filter((line) => line.trim() !== '' && !/^(Building…|Waiting for process )/.test(line));
+    const lines = this.errors.split('\n').filter((line) => line.trim() !== '');
+    const said = lines.filter((line) => !/^(Building…|Waiting for process )/.test(line));
     return { code: await this.ended, said: said.join('\n') };
   }
 }

@@ -1,4 +1,4 @@
-import type { MixedList } from 'typeorm';
+import type { MigrationInterface } from 'typeorm';
 import { Foundation1764000000001 } from './1764000000001-foundation.js';
 import { People1764000000002 } from './1764000000002-people.js';
 import { Devices1764000000003 } from './1764000000003-devices.js';
@@ -16,4 +16,4 @@ export const MIGRATIONS = [
   Audit1764000000005,
   Idempotency1764000000006,
   Ejections1764000000007,
-] satisfies MixedList<Function>;
+] satisfies (new () => MigrationInterface)[];

@@ -20,7 +20,7 @@ export interface Failed {
   readonly said: string;
 }
 
-/** An installation as a person starts it: `npm start` in a process of its own, on a data directory of its own. */
+/** An installation as a person starts it: `npm start` in a process of its own, with the environment that it is given. */
 export class Installation {
   private readonly ended: Promise<number | null>;
   output = '';
@@ -83,7 +83,8 @@ export class Installation {
       const limit = setTimeout(tooLong, START_LIMIT_MS);
       limit.unref();
       const look = (): void => {
-        if (!this.output.includes('Try:\n')) return;
+        // The banner of development, or the line that production logs.
+        if (!/^Try:$|"msg":"Portcullis is up"/m.test(this.output)) return;
         clearTimeout(limit);
         resolve();
       };

@@ -1,9 +1,7 @@
-import { execFile, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { execFile } from 'node:child_process';
 import fs from 'node:fs/promises';
 import https from 'node:https';
 import type { AddressInfo } from 'node:net';
-import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
@@ -13,55 +11,31 @@ import { readConfig } from '../../src/platform/config/read-config.js';
 import { VARIABLES } from '../../src/platform/config/variables.js';
 import { migrate } from '../../src/platform/database/migrate.js';
 import { Pools } from '../../src/platform/database/pools.js';
-import { administer, serverUrl } from '../factories/database.js';
+import {
+  createProductionDatabase,
+  DATABASE_ROLES,
+  exitCode,
+  setUpContainers,
+  type DatabaseRole,
+  type ProductionDatabase,
+  type SetUp,
+  type Values,
+} from '../factories/containers.js';
+import { ROOT } from '../fakes/installation.js';
 
 const run = promisify(execFile);
-const ROOT = path.resolve(__dirname, '..', '..');
 const KNOWN: readonly string[] = Object.values(VARIABLES).flat().map(({ name }) => name);
-const ROLES = ['migrator', 'app', 'gate', 'reader'] as const;
-
-type Values = Record<string, string>;
-
-function envFile(text: string): Values {
-  const assignments = [...text.matchAll(/^(\w+)=(.*)$/gm)];
-  return Object.fromEntries(assignments.map(([, name = '', value = '']) => [name, value]));
-}
-
-/** The members of `services.portcullis.environment`, by their indentation: the file keeps to one form. */
-function environmentOf(compose: string): Values {
-  const lines = compose.split('\n');
-  const service = lines.indexOf('  portcullis:');
-  const start = lines.indexOf('    environment:', service);
-  const rest = lines.slice(start + 1);
-  const end = rest.findIndex((line) => !/^ {6}\S/.test(line));
-  return Object.fromEntries(rest.slice(0, end).filter((line) => !line.trim().startsWith('#')).map((line) => {
-    const [, name = '', value = ''] = /^ {6}(\w+): (.+)$/.exec(line) ?? [];
-    return [name, value];
-  }));
-}
 
 describe('the files for containers', () => {
-  let folder: string;
-  let compose: string;
-  let secrets: string;
+  let made: SetUp;
   let given: Values;
 
-  function setUp(): Promise<unknown> {
-    const script = path.join(folder, 'docker', 'setup.sh');
-    return run('sh', [script, 'https://iot.example.org', 'mqtt.example.org', 'admin@example.org']);
-  }
-
   beforeAll(async () => {
-    folder = await fs.mkdtemp(path.join(os.tmpdir(), 'portcullis-docker-'));
-    const filter = (name: string): boolean => !name.endsWith('/secrets');
-    await fs.cp(path.join(ROOT, 'docker'), path.join(folder, 'docker'), { recursive: true, filter });
-    compose = await fs.readFile(path.join(ROOT, 'docker-compose.yml'), 'utf8');
-    await setUp();
-    secrets = path.join(folder, 'docker', 'secrets');
-    given = { ...environmentOf(compose), ...envFile(await fs.readFile(path.join(secrets, 'portcullis.env'), 'utf8')) };
+    made = await setUpContainers();
+    given = made.given;
   });
 
-  afterAll(() => fs.rm(folder, { recursive: true, force: true }));
+  afterAll(() => made.remove());
 
   it('give Portcullis only variables that it reads', () => {
     expect(Object.keys(given).filter((name) => !KNOWN.includes(name))).toEqual([]);
@@ -75,6 +49,7 @@ describe('the files for containers', () => {
   });
 
   it('are YAML of one plain form, and name every file that is mounted', async () => {
+    const { compose, folder } = made;
     for (const line of compose.split('\n')) {
       expect(line).toMatch(/^(?: {2})*(?:#.*|- \S.*|[\w-]+:(?: \S.*)?)?$/);
     }
@@ -86,13 +61,15 @@ describe('the files for containers', () => {
   });
 
   it('never make secrets twice: the master keys of a living database would be lost', async () => {
+    const { secrets } = made;
     const before = await fs.readFile(path.join(secrets, 'portcullis.env'), 'utf8');
-    await expect(setUp()).rejects.toMatchObject({ code: 1 });
+    await expect(made.again()).rejects.toMatchObject({ code: 1 });
     expect(await fs.readFile(path.join(secrets, 'portcullis.env'), 'utf8')).toBe(before);
     expect((await fs.stat(secrets)).mode & 0o777).toBe(0o700);
   });
 
   it('let the health check through to a listener that demands client certificates, and nobody without one', async () => {
+    const { secrets } = made;
     const read = (name: string) => fs.readFile(path.join(secrets, name));
     const [cert, key, ca] = await Promise.all(['internal.crt', 'internal.key', 'internal-ca.crt'].map(read));
     const options = { cert, key, ca, requestCert: true, rejectUnauthorized: true };
@@ -115,6 +92,7 @@ describe('the files for containers', () => {
   });
 
   it('let EMQX know Portcullis by its name, and Portcullis EMQX, by one authority', async () => {
+    const { secrets } = made;
     const authority = path.join(secrets, 'internal-ca.crt');
     const verify = (name: string, purpose: string, ...more: string[]): Promise<unknown> =>
       run('openssl', ['verify', '-CAfile', authority, '-purpose', purpose, ...more, path.join(secrets, name)]);
@@ -168,62 +146,32 @@ describe('the configuration of EMQX', () => {
 });
 
 describe('the roles of the database', () => {
-  const name = `t_docker_${randomBytes(4).toString('hex')}`;
-  const [migrator = '', app = '', gate = '', reader = ''] = ROLES.map(() => randomBytes(12).toString('hex'));
-  const passwords = { migrator, app, gate, reader };
-  let database: Config['database'];
+  let database: ProductionDatabase;
   let pools: Pools;
 
-  function urlOf(role: (typeof ROLES)[number]): string {
-    const url = new URL(serverUrl());
-    url.pathname = `/${name}`;
-    url.username = `${name}_${role}_login`;
-    url.password = passwords[role];
-    return url.href;
-  }
-
   beforeAll(async () => {
-    await administer(serverUrl(), (client) => client.query(`CREATE DATABASE ${name} TEMPLATE template0`));
-    const owner = new URL(serverUrl());
-    owner.pathname = `/${name}`;
-    const bin = await fs.mkdtemp(path.join(os.tmpdir(), 'portcullis-psql-'));
-    const psql = path.join(ROOT, 'test', 'fakes', 'psql.cjs');
-    const wrapper = `#!/bin/sh\nexec "${process.execPath}" "${psql}" "$@"\n`;
-    await fs.writeFile(path.join(bin, 'psql'), wrapper, { mode: 0o755 });
-    const code = await exitCode('sh', [path.join(ROOT, 'docker', 'postgres', 'init.sh')], {
-      PATH: `${bin}:${process.env['PATH'] ?? ''}`,
-      PSQL_FAKE_URL: owner.href,
-      POSTGRES_DB: name,
-      POSTGRES_USER: 'portcullis',
-      ...Object.fromEntries(ROLES.map((role) => [`PORTCULLIS_${role.toUpperCase()}_PASSWORD`, passwords[role]])),
-    });
-    await fs.rm(bin, { recursive: true });
-    expect(code).toBe(0);
-    database = {
-      migratorUrl: urlOf('migrator'),
-      appUrl: urlOf('app'),
-      gateUrl: urlOf('gate'),
-      readerUrl: urlOf('reader'),
+    database = await createProductionDatabase();
+    const config: Config['database'] = {
+      migratorUrl: database.urlOf('migrator'),
+      appUrl: database.urlOf('app'),
+      gateUrl: database.urlOf('gate'),
+      readerUrl: database.urlOf('reader'),
       ssl: { mode: 'disable' },
       poolSize: 2,
       gatePoolSize: 2,
     };
-    await migrate(database, MIGRATIONS);
-    pools = new Pools({ database } as Config);
+    await migrate(config, MIGRATIONS);
+    pools = new Pools({ database: config } as Config);
   });
 
   afterAll(async () => {
     await pools?.onApplicationShutdown();
-    await administer(serverUrl(), async (client) => {
-      await client.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
-      for (const role of ROLES) await client.query(`DROP ROLE IF EXISTS ${name}_${role}_login, ${name}_${role}`);
-    });
+    await database?.drop();
   });
 
   it('carry a whole installation: the migrator owns the tables, the others read what is theirs', async () => {
     const owners = `SELECT DISTINCT tableowner AS owner FROM pg_tables WHERE schemaname = 'public'`;
-    const { rows } = await pools.gate.query(owners);
-    expect(rows).toEqual([{ owner: `${name}_migrator` }]);
+    expect((await pools.gate.query(owners)).rows).toEqual([{ owner: `${database.name}_migrator` }]);
     expect((await pools.gate.query('SELECT slug FROM tenants')).rows).toEqual([{ slug: 'default' }]);
     expect((await pools.reader.query('SELECT slug FROM tenants')).rows).toEqual([{ slug: 'default' }]);
     expect((await pools.app.query('SELECT slug FROM tenants')).rows).toEqual([]);
@@ -249,24 +197,15 @@ describe('the roles of the database', () => {
     await expect(pools.app.query('CREATE TABLE mine (id int)')).rejects.toMatchObject({ code: '42501' });
   });
 
-  it.each(ROLES.filter((role) => role !== 'migrator'))('let %s climb into no other role', async (role) => {
-    const client = new pg.Client(urlOf(role));
+  it.each<DatabaseRole>(['app', 'gate', 'reader'])('let %s climb into no other role', async (role) => {
+    const client = new pg.Client(database.urlOf(role));
     await client.connect();
     try {
-      for (const other of ROLES.filter((candidate) => candidate !== role)) {
-        await expect(client.query(`SET ROLE ${name}_${other}`)).rejects.toMatchObject({ code: '42501' });
+      for (const other of DATABASE_ROLES.filter((candidate) => candidate !== role)) {
+        await expect(client.query(`SET ROLE ${database.name}_${other}`)).rejects.toMatchObject({ code: '42501' });
       }
     } finally {
       await client.end();
     }
   });
 });
-
-/** Runs a program with this environment alone (and PATH) and answers its exit code. */
-function exitCode(command: string, words: readonly string[], env: Values): Promise<number | null> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, words, { env: { PATH: process.env['PATH'] ?? '', ...env }, stdio: 'ignore' });
-    child.once('error', reject);
-    child.once('close', resolve);
-  });
-}

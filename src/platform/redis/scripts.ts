@@ -15,7 +15,11 @@ local function clock(given)
 end
 `;
 
-/** A stored versioned value is "<version>:v<value>", a tombstone "<version>:t". Sixteen digits hold every safe integer. */
+/**
+ * A stored versioned value is "<version>:v<value>", a tombstone "<version>:t". Sixteen digits hold every safe integer.
+ * A tombstone is written even when Redis is full: it weighs nothing, and without it the outdated value would be read on. Redis
+ * refuses only a script's first write for want of memory, and DEL never.
+ */
 const WRITE_IF_NEWER = `
 local head = redis.call('GETRANGE', KEYS[1], 0, 17)
 if head ~= '' then
@@ -24,6 +28,7 @@ if head ~= '' then
   if stored > offered then return 0 end
   if stored == offered and kind == 't' and ARGV[2] == 'v' then return 0 end
 end
+if ARGV[2] == 't' then redis.call('DEL', KEYS[1]) end
 redis.call('SET', KEYS[1], ARGV[1] .. ':' .. ARGV[2] .. ARGV[3], 'PX', ARGV[4])
 return 1
 `;

@@ -19,8 +19,8 @@ const INSERT = `
 export class AuditRepository {
   constructor(private readonly pools: Pools) {}
 
-  async insert(tx: Transaction, row: AuditRow): Promise<void> {
-    await tx.query(INSERT, [payload([row])]);
+  async insert(tx: Transaction, rows: readonly AuditRow[]): Promise<void> {
+    await tx.query(INSERT, [payload(rows)]);
   }
 
   /** All rows or none, in a transaction of its own for their one tenant (`null`: nobody's). */

@@ -2,7 +2,6 @@ import { Injectable } from '@nestjs/common';
 import { isUniqueViolation } from '../platform/database/database-errors.js';
 import type { Transaction } from '../platform/database/transactions.js';
 import type { Keyset } from '../platform/http/paging.js';
-import { DeviceEntity } from './device.entity.js';
 import type { DeviceRecord, DeviceStatus, ProofKind } from './device.js';
 import { devicesError } from './devices.errors.js';
 import { tenantOf } from './tenant-scope.js';
@@ -23,7 +22,13 @@ export interface DeviceChanges {
   readonly allowedProofs?: readonly ProofKind[] | null;
 }
 
-type NewDeviceRow = DeviceChanges & { readonly id: string; readonly slug: string; readonly name: string; readonly status: DeviceStatus };
+type NewDeviceRow = DeviceChanges & {
+  readonly id: string;
+  readonly slug: string;
+  readonly name: string;
+  readonly status: DeviceStatus;
+  readonly groups: readonly string[];
+};
 
 /** A device with its place in the order of the list. */
 export interface ListedDevice {
@@ -51,6 +56,25 @@ interface DeviceRow {
   at: string;
 }
 
+/** What is known of a device the moment it is made. */
+export interface InsertedDevice {
+  readonly device: DeviceRecord;
+  readonly tenantStatus: 'ACTIVE' | 'FROZEN';
+}
+
+/** Rows made together get creation times a microsecond apart, so that a list shows them in the order in which they were given. */
+const INSERT = `
+  INSERT INTO devices AS d (tenant_id, id, slug, name, status, metadata, allowed_proofs, created_at, updated_at)
+  SELECT $1, r.id, r.slug, r.name, r.status, r.metadata, r.allowed_proofs, t.at, t.at
+    FROM json_to_recordset($2::json)
+      AS r(place int, id uuid, slug text, name text, status text, metadata jsonb, allowed_proofs text[]),
+    LATERAL (SELECT now() + r.place * interval '1 microsecond' AS at) t
+   ORDER BY r.place
+  RETURNING d.id, d.tenant_id, d.slug, d.name, d.status, d.status_reason, d.status_before_quarantine, d.metadata, d.allowed_proofs,
+    d.tokens_not_before, d.reported_status, d.last_seen_at, d.created_at, d.updated_at,
+    d.version + (SELECT t.version FROM tenants t WHERE t.id = d.tenant_id) AS version,
+    (SELECT t.status FROM tenants t WHERE t.id = d.tenant_id) AS tenant_status`;
+
 /** The sort key with its microseconds, which a JavaScript date would lose. */
 const AT = `to_char(d.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 const SELECT = `
@@ -63,15 +87,22 @@ const SELECT = `
 /** The only file that knows how devices are kept. Every statement names the tenant and runs in the caller's transaction. */
 @Injectable()
 export class DevicesRepository {
-  async insert(tx: Transaction, device: NewDeviceRow): Promise<void> {
-    const { allowedProofs = null, metadata = {}, ...rest } = device;
-    await refuseTakenSlug(() =>
-      tx.manager.getRepository(DeviceEntity).insert({
-        ...rest,
-        tenantId: tenantOf(tx),
-        metadata,
-        allowedProofs: allowedProofs === null ? null : [...allowedProofs],
-      }));
+  /** All of them or none, in one statement; `groups` are what the caller puts each into. Answers in the order given. */
+  async insert(tx: Transaction, devices: readonly NewDeviceRow[]): Promise<InsertedDevice[]> {
+    const rows = await refuseTakenSlug(() => tx.query<Omit<DeviceRow, 'groups' | 'at'> & { tenant_status: 'ACTIVE' | 'FROZEN' }>(
+      INSERT,
+      [
+        tenantOf(tx),
+        JSON.stringify(devices.map(({ id, slug, name, status, metadata = {}, allowedProofs = null }, place) =>
+          ({ place, id, slug, name, status, metadata, allowed_proofs: allowedProofs }))),
+      ],
+    ));
+    const byId = new Map(rows.map((row) => [row.id, row]));
+    return devices.map(({ id, groups }) => {
+      const row = byId.get(id);
+      if (row === undefined) throw new Error('Postgres did not answer a row that it inserted');
+      return { device: recordOf({ ...row, groups: [...groups] }), tenantStatus: row.tenant_status };
+    });
   }
 
   async find(tx: Transaction, id: string): Promise<DeviceRecord | null> {
@@ -159,9 +190,9 @@ export class DevicesRepository {
   }
 }
 
-async function refuseTakenSlug(write: () => Promise<unknown>): Promise<void> {
+async function refuseTakenSlug<T>(write: () => Promise<T>): Promise<T> {
   try {
-    await write();
+    return await write();
   } catch (error) {
     if (isUniqueViolation(error, 'devices_slug_key')) throw devicesError('DEVICE_SLUG_TAKEN', { cause: error });
     throw error;
@@ -173,7 +204,7 @@ export function escapeLike(text: string): string {
   return text.replace(/[\\%_]/g, '\\$&');
 }
 
-function recordOf(row: DeviceRow): DeviceRecord {
+function recordOf(row: Omit<DeviceRow, 'at'>): DeviceRecord {
   return {
     id: row.id,
     tenantId: row.tenant_id,

@@ -58,8 +58,9 @@ export async function startRuntime(env: Environment, fatal: Fatal): Promise<Runt
     const app = await createApp({ config, store, brokerControl: control });
     stops.push(() => app.close());
     await app.init();
-    const firstAdmin = await app.get(BootstrapService).ensureFirstAdmin();
     const addresses = await openListeners(app, config, control, stops);
+    // Last of all: a generated password is told once, and a start that fails tells nothing.
+    const firstAdmin = await app.get(BootstrapService).ensureFirstAdmin();
     logger.info({ ...addresses, role: config.role, embeddedDatabase, redis: config.redis.url !== undefined }, 'Portcullis is up');
     return { config, app, addresses, firstAdmin, stop };
   } catch (error) {

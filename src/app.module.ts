@@ -1,6 +1,7 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { AuditModule } from './audit/audit.module.js';
 import { AuthModule } from './auth/auth.module.js';
+import { BrokerLintModule } from './broker-lint/broker-lint.module.js';
 import { BrokerModule } from './broker/broker.module.js';
 import { CredentialsModule } from './credentials/credentials.module.js';
 import { DevicesModule } from './devices/devices.module.js';
@@ -39,6 +40,7 @@ export class AppModule {
         AuthModule,
         LifecycleModule.forRoot(brokerControl),
         BrokerModule,
+        BrokerLintModule,
       ],
     };
   }

@@ -2,13 +2,14 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { NestFactory } from '@nestjs/core';
 import { AppModule } from './app.module.js';
+import { checkBroker } from './broker-lint/check.js';
 import { SigningKeysService } from './credentials/signing-keys.service.js';
 import { writeDocs } from './docs.js';
 import { runStandaloneBroker } from './embedded/broker-standalone.js';
 import { UnmanagedBroker } from './lifecycle/broker-control.js';
 import { MIGRATIONS } from './migrations/migrations.js';
 import { processEnvironment } from './platform/config/environment.js';
-import { dataDirectoryOf, readConfig } from './platform/config/read-config.js';
+import { dataDirectoryOf, emqxApiOf, readConfig } from './platform/config/read-config.js';
 import { migrate } from './platform/database/migrate.js';
 import { logger } from './platform/telemetry/logger.js';
 import { NestLogger } from './platform/telemetry/nest-logger.js';
@@ -18,6 +19,8 @@ const HELP = `portcullis <command>
 
   broker               the embedded MQTT 3.1.1 broker alone: asks the callbacks at INTERNAL_HOST:INTERNAL_PORT,
                        listens on MQTT_PORT of the loopback interface
+  broker check         what the configuration of EMQX lets past Portcullis: of the one at EMQX_API_URL, or of a file;
+                       [--file emqx.conf] [--json] [--waive id,...]; exit code 1 if there are errors
   migrate              bring the database of DATABASE_URL (or DATABASE_URL_MIGRATOR) to the newest schema
   keys rotate-signing  a new key for device tokens: published at once, signs in ten minutes; [--compromised]: signs at
                        once, and no token of an older key is good any more
@@ -57,6 +60,9 @@ async function main([command = 'help', ...rest]: string[]): Promise<number> {
   const env = processEnvironment();
   switch (command) {
     case 'broker': {
+      const [verb, ...options] = rest;
+      if (verb === 'check') return checkBroker(options, { emqx: () => emqxApiOf(env), print: (text) => process.stdout.write(text) });
+      if (verb !== undefined) throw new Error(`broker ${verb} is no command.\n\n${HELP}`);
       const config = readConfig(env, generatedSecrets(env), { databaseUrl: 'postgresql://unused/unused' });
       await runStandaloneBroker({
         host: '127.0.0.1',

@@ -54,6 +54,8 @@ export interface Config {
     readonly external: { readonly mtls: number; readonly tls: number; readonly wss: number };
     /** Management API of EMQX. */
     readonly emqx?: { readonly url: string; readonly key: string; readonly secret: string };
+    /** Findings of the broker linter that are borne; checked against the known ones by the linter. */
+    readonly lintWaived: readonly string[];
     readonly topicPrefix: string;
     readonly topicProfile: TopicProfile;
   };

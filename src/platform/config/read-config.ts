@@ -71,6 +71,7 @@ export function readConfig(given: Environment, generated: GeneratedSecrets = {},
         wss: reader.integer('MQTT_WSS_PORT', 8084, 1, MAX_PORT),
       },
       emqx: readEmqxApi(reader),
+      lintWaived: reader.list('BROKER_LINT_WAIVE'),
       topicPrefix: readTopicPrefix(reader),
       topicProfile: reader.choice('TOPIC_PROFILE', ['directional', 'namespace']),
     },
@@ -163,6 +164,17 @@ function readInternalTls(reader: Reader): Config['internal']['tls'] {
   if (!key) reader.complain('INTERNAL_TLS_KEY', 'is required with the other INTERNAL_TLS_ variables');
   if (!clientCa) reader.complain('INTERNAL_TLS_CLIENT_CA', 'is required with the other INTERNAL_TLS_ variables');
   return { cert: cert ?? '', key: key ?? '', clientCa: clientCa ?? '' };
+}
+
+/**
+ * The management API alone, for a command that needs nothing else.
+ * @throws ConfigError when only a part of it is given.
+ */
+export function emqxApiOf(env: Environment): Config['mqtt']['emqx'] {
+  const reader = new Reader(env);
+  const api = readEmqxApi(reader);
+  if (reader.problems.length > 0) throw new ConfigError(reader.problems);
+  return api;
 }
 
 function readEmqxApi(reader: Reader): Config['mqtt']['emqx'] {

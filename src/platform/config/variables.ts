@@ -66,6 +66,7 @@ export const VARIABLES = {
     variable('EMQX_API_URL', '', 'Origin of EMQX’s management API (`https://emqx:18083`): live sessions are cut through it. Without it an ejection is never confirmed.'),
     variable('EMQX_API_KEY', '', 'API key of EMQX, with the right to kick and ban.'),
     variable('EMQX_API_SECRET', '', 'Its secret.'),
+    variable('BROKER_LINT_WAIVE', '', 'Findings of the broker linter that do not keep a production process from being ready, comma-separated: ids of `docs/broker-linter.md`.'),
     variable('MQTT_TOPIC_PREFIX', 'devices', 'First level(s) of every device topic; never `verified` or `t`.'),
     variable('TOPIC_PROFILE', 'directional', '`directional` (own channels) or `namespace` (own subtree).'),
     variable('TOKEN_PROFILES', '', 'Further encodings of the rules in device tokens, comma-separated: `topics` (`topics.publish`, `topics.subscribe`), `publ-subs` (`publ`, `subs`).'),

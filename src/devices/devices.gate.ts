@@ -20,6 +20,7 @@ export interface FactsAnswer {
 type Kind = Facts['kind'];
 
 const CHANNEL = 'portcullis:facts';
+const MOST_FRESH_MS = 30_000;
 /** One subject's facts weigh some kilobytes once compiled. */
 const MAX_ENTRIES = 20_000;
 /** Subjects read and invalidated at a time when a whole tenant changes. */
@@ -70,6 +71,8 @@ export class DevicesGate implements OnModuleInit {
       macKey: (await this.keys.current('facts-mac')).key,
       channel: CHANNEL,
       staleMs: this.config.gate.staleFactsMaxMs,
+      // Asked anew well before they are worth nothing: an outage finds the facts of busy devices young.
+      freshMs: Math.min(MOST_FRESH_MS, this.config.gate.staleFactsMaxMs / 2),
       maxEntries: MAX_ENTRIES,
       onCount: this.countLookup,
       load: (key) => this.load(key),

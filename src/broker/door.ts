@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import http, { type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import https from 'node:https';
+import type { Socket } from 'node:net';
 import { Inject, Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
 import { CONFIG, type Config } from '../platform/config/config.js';
 import { Metrics } from '../platform/telemetry/metrics.js';
@@ -17,6 +18,9 @@ const MAX_BODY = 2 * 1024 * 1024;
 const KEEP_ALIVE_MS = 120_000;
 const REQUEST_TIMEOUT_MS = 10_000;
 const DRAIN_MS = 5_000;
+/** For so long a broker that is busy on its connections is told with its answers that they end. */
+const LINGER_MS = 250;
+const IDLE_POLL_MS = 50;
 
 /**
  * The internal listener: a plain `node:http` server of its own, so that none of Nest's guards, pipes and filters stands between
@@ -25,6 +29,9 @@ const DRAIN_MS = 5_000;
 @Injectable()
 export class BrokerDoor implements BeforeApplicationShutdown {
   private server?: Server;
+  private draining = false;
+  /** While draining: the newest answer that each connection is owed. After it the connection may end, and not before. */
+  private readonly owed = new WeakMap<Socket, ServerResponse>();
   private readonly secrets: BrokerSecrets;
 
   constructor(
@@ -66,19 +73,27 @@ export class BrokerDoor implements BeforeApplicationShutdown {
     this.server = server;
   }
 
-  /** Stops accepting, lets what is in flight be answered, then closes. */
+  /**
+   * Ends without leaving a question unanswered: busy connections are told so with their last answer (RFC 9112 §9.6), idle ones are
+   * closed, what is in flight is waited for.
+   */
   async beforeApplicationShutdown(): Promise<void> {
     const server = this.server;
     if (!server?.listening) return;
+    this.draining = true;
+    await new Promise((resolve) => setTimeout(resolve, LINGER_MS));
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    server.closeIdleConnections();
+    // Those that were still owed an answer become idle one by one.
+    const idle = setInterval(() => server.closeIdleConnections(), IDLE_POLL_MS);
     const deadline = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
     await closed;
+    clearInterval(idle);
     clearTimeout(deadline);
   }
 
   private handle(request: IncomingMessage, response: ServerResponse): void {
     response.sendDate = false;
+    if (this.draining) this.owed.set(request.socket, response);
     const path = pathOf(request.url ?? '/');
     if (path === AUTH_PATH || path === ACL_PATH) {
       if (request.method === 'POST' && this.isBroker(request)) this.answerQuestion(path === AUTH_PATH ? 'auth' : 'acl', request, response);
@@ -136,6 +151,7 @@ export class BrokerDoor implements BeforeApplicationShutdown {
   }
 
   private send(door: 'auth' | 'acl', response: ServerResponse, answer: Answer, started: number): void {
+    if (this.draining && this.owed.get(response.req.socket) === response) response.setHeader('connection', 'close');
     sendJson(response, 200, answer.json);
     this.brokerMetrics.count(door, answer.allow, answer.reason, (performance.now() - started) / 1000);
   }

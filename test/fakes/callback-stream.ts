@@ -20,8 +20,15 @@ export class CallbackStream {
   allowed = 0;
   /** CONNECTs that were allowed. */
   connected = 0;
-  /** Questions whose connection ended before the answer. */
+  /**
+   * Questions whose connection had answered before and ended in place of the answer, without having announced it. A server that
+   * stops cannot help that where the question was still under way to it.
+   */
   lost = 0;
+  /** Answers that announced the end of their connection. */
+  endsAnnounced = 0;
+  /** Connections that ended before they had answered anything. */
+  turnedAway = 0;
   slowestMs = 0;
   private running = false;
   private lanes: Promise<void>[] = [];
@@ -50,25 +57,29 @@ export class CallbackStream {
         await new Promise((resolve) => setTimeout(resolve, 20));
         continue;
       }
-      while (this.running && (await this.askOne(connection)));
+      let kept = false;
+      while (this.running && (await this.askOne(connection, kept))) kept = true;
       connection.close();
     }
   }
 
-  private async askOne(connection: RawConnection): Promise<boolean> {
+  private async askOne(connection: RawConnection, kept: boolean): Promise<boolean> {
     const question = this.next();
     const asked = performance.now();
     connection.write(emqxRequest(`/api/v1/internal/${question.door}`, this.secret, JSON.stringify(question.body)));
     const answer = await connection.read();
     if (answer === null) {
-      this.lost += 1;
+      if (kept) this.lost += 1;
+      else this.turnedAway += 1;
       return false;
     }
     this.slowestMs = Math.max(this.slowestMs, performance.now() - asked);
     this.judge(question, answer.status, answer.body);
     // A pause of nothing: others in this process get their turn.
     await new Promise((resolve) => setImmediate(resolve));
-    return !/^connection: close\r?$/im.test(answer.headers);
+    const ends = /^connection: close\r?$/im.test(answer.headers);
+    if (ends) this.endsAnnounced += 1;
+    return !ends;
   }
 
   private judge(question: StreamQuestion, status: number, text: string): void {

@@ -51,7 +51,7 @@ export class PrivateRedis {
 
   /** Ends every subscription; whoever can comes back at once. */
   async cutSubscriptions(): Promise<void> {
-    await this.command((redis) => redis.client('KILL', 'TYPE', 'pubsub'));
+    await this.command((redis) => redis.call('CLIENT', 'KILL', 'TYPE', 'pubsub'));
   }
 
   private async command(work: (redis: Redis) => Promise<unknown>): Promise<void> {

@@ -52,7 +52,8 @@ export class BrokerDoor implements BeforeApplicationShutdown {
 
   /** Opens the listener; called once everything behind it is ready. */
   async open(): Promise<void> {
-    const options = { keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS };
+    // Node would answer 400 without a Host: to EMQX that is "no opinion", and the next authenticator would decide.
+    const options = { keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS, requireHostHeader: false };
     const { tls, port, host } = this.config.internal;
     const handler = (request: IncomingMessage, response: ServerResponse): void => this.handle(request, response);
     const server = tls
@@ -63,6 +64,8 @@ export class BrokerDoor implements BeforeApplicationShutdown {
       : http.createServer(options, handler);
     // What is no HTTP at all gets no answer.
     server.on('clientError', (_error, socket) => socket.destroy());
+    // Likewise 417 for an Expect that Node does not know: a server may pass over it (RFC 9110 §10.1.1).
+    server.on('checkExpectation', handler);
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) => {
         reject(error.code === 'EADDRINUSE' ? new Error(`Port ${port} on ${host} is in use; set INTERNAL_PORT to a free one.`, { cause: error }) : error);

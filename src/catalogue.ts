@@ -1,3 +1,4 @@
+import { AUDIT_ERRORS } from './audit/audit.errors.js';
 import { AUTH_ERRORS } from './auth/auth.errors.js';
 import { CREDENTIALS_ERRORS } from './credentials/credentials.errors.js';
 import { DEVICES_ERRORS } from './devices/devices.errors.js';
@@ -11,6 +12,7 @@ import { USERS_ERRORS } from './users/users.errors.js';
 /** Every code that an answer of the REST edge can bear. A code stands in one room only; a test holds that. */
 export const ERROR_CATALOGUES: readonly ErrorCatalogue[] = [
   PLATFORM_ERRORS,
+  AUDIT_ERRORS,
   AUTH_ERRORS,
   USERS_ERRORS,
   DEVICES_ERRORS,

@@ -1,6 +1,7 @@
 import { Global, Module, type DynamicModule } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import { JwtModule } from '@nestjs/jwt';
+import { Standing } from '../access/standing.js';
 import { CONFIG, type Config } from '../platform/config/config.js';
 import { PasswordHashing } from '../users/password-hashing.js';
 import { StandingAccess } from '../users/standing-access.js';
@@ -17,6 +18,7 @@ import { KnownBrowsers } from './known-browser.js';
 import { LoginThrottle } from './login-throttle.js';
 import { LoginService } from './login.service.js';
 import { DEFAULT_ROUNDS, PASSWORD_ROUNDS, Passwords } from './passwords.js';
+import { PrincipalStanding } from './principal-standing.js';
 import { PrincipalsService } from './principals.service.js';
 import { ProfileService } from './profile.service.js';
 import { RefreshSecrets } from './refresh-secrets.js';
@@ -41,6 +43,7 @@ import { SessionsService } from './sessions.service.js';
   providers: [
     { provide: PASSWORD_ROUNDS, useValue: DEFAULT_ROUNDS },
     { provide: PasswordHashing, useExisting: Passwords },
+    { provide: Standing, useClass: PrincipalStanding },
     { provide: StandingAccess, useExisting: SessionsService },
     { provide: APP_GUARD, useClass: AccessGuard },
     AccessTokens,
@@ -62,7 +65,7 @@ import { SessionsService } from './sessions.service.js';
     SessionsRepository,
     SessionsService,
   ],
-  exports: [PasswordHashing, StandingAccess, BootstrapService],
+  exports: [PasswordHashing, Standing, StandingAccess, BootstrapService],
 })
 export class AuthModule {
   /** The same with a cheaper bcrypt: tests check many passwords. */

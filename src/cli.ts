@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { parseArgs } from 'node:util';
 import { NestFactory } from '@nestjs/core';
 import { AppModule } from './app.module.js';
+import { pruneAudit, pruneReport } from './audit/audit-retention.js';
 import { checkBroker } from './broker-lint/check.js';
 import { SigningKeysService } from './credentials/signing-keys.service.js';
 import { writeDocs } from './docs.js';
@@ -24,6 +26,8 @@ const HELP = `portcullis <command>
   migrate              bring the database of DATABASE_URL (or DATABASE_URL_MIGRATOR) to the newest schema
   keys rotate-signing  a new key for device tokens: published at once, signs in ten minutes; [--compromised]: signs at
                        once, and no token of an older key is good any more
+  audit prune          drop the months of the security log before the newest N (the current one counts), as the role that
+                       migrates; --keep-months N, and --really, without which it only says what it would drop
   docs [--check]       write docs/{errors,permissions,configuration}.md and docs/openapi.json, or compare them
   help                 this text
 `;
@@ -56,6 +60,20 @@ async function rotateKeys(env: ReturnType<typeof processEnvironment>, [verb, ...
   }
 }
 
+/** Tells, and with `--really` drops, the months of the security log that are older than those to keep. */
+async function pruneLog(env: ReturnType<typeof processEnvironment>, [verb, ...words]: string[]): Promise<number> {
+  const { values } = parseArgs({ args: words, options: { 'keep-months': { type: 'string' }, really: { type: 'boolean' } } });
+  const keep = values['keep-months'] ?? '';
+  if (verb !== 'prune' || !/^[1-9]\d{0,3}$/.test(keep)) {
+    process.stderr.write(`audit prune needs --keep-months, a whole number of at least 1.\n\n${HELP}`);
+    return 2;
+  }
+  const config = readConfig(env, generatedSecrets(env));
+  const really = values.really === true;
+  process.stdout.write(pruneReport(await pruneAudit(config.database, Number(keep), really), really));
+  return 0;
+}
+
 async function main([command = 'help', ...rest]: string[]): Promise<number> {
   const env = processEnvironment();
   switch (command) {
@@ -81,6 +99,8 @@ async function main([command = 'help', ...rest]: string[]): Promise<number> {
     }
     case 'keys':
       return rotateKeys(env, rest);
+    case 'audit':
+      return pruneLog(env, rest);
     case 'docs':
       return writeDocs(rest.includes('--check'));
     case 'help':

@@ -1,5 +1,6 @@
 import { AUTH_ERRORS } from './auth/auth.errors.js';
 import { CREDENTIALS_ERRORS } from './credentials/credentials.errors.js';
+import { DEVICE_SECRETS_ERRORS } from './device-secrets/device-secrets.errors.js';
 import { DEVICES_ERRORS } from './devices/devices.errors.js';
 import { IDEMPOTENCY_ERRORS } from './idempotency/idempotency.errors.js';
 import { LIFECYCLE_ERRORS } from './lifecycle/lifecycle.errors.js';
@@ -15,6 +16,7 @@ export const ERROR_CATALOGUES: readonly ErrorCatalogue[] = [
   USERS_ERRORS,
   DEVICES_ERRORS,
   CREDENTIALS_ERRORS,
+  DEVICE_SECRETS_ERRORS,
   LIFECYCLE_ERRORS,
   RATE_LIMIT_ERRORS,
   IDEMPOTENCY_ERRORS,

@@ -10,7 +10,9 @@ import { UnmanagedBroker } from './lifecycle/broker-control.js';
 import { MIGRATIONS } from './migrations/migrations.js';
 import { processEnvironment } from './platform/config/environment.js';
 import { dataDirectoryOf, emqxApiOf, readConfig } from './platform/config/read-config.js';
+import { DataKeys } from './platform/crypto/data-keys.js';
 import { migrate } from './platform/database/migrate.js';
+import { Pools } from './platform/database/pools.js';
 import { logger } from './platform/telemetry/logger.js';
 import { NestLogger } from './platform/telemetry/nest-logger.js';
 import { openStore } from './runtime.js';
@@ -24,6 +26,8 @@ const HELP = `portcullis <command>
   migrate              bring the database of DATABASE_URL (or DATABASE_URL_MIGRATOR) to the newest schema
   keys rotate-signing  a new key for device tokens: published at once, signs in ten minutes; [--compromised]: signs at
                        once, and no token of an older key is good any more
+  secrets reseal       wrap every data key anew under the first of SECRETS_MASTER_KEYS, beside running instances that have it
+                       too; may be broken off and begun again. Afterwards the older master keys may go
   docs [--check]       write docs/{errors,permissions,configuration}.md and docs/openapi.json, or compare them
   help                 this text
 `;
@@ -56,6 +60,22 @@ async function rotateKeys(env: ReturnType<typeof processEnvironment>, [verb, ...
   }
 }
 
+async function resealSecrets(env: ReturnType<typeof processEnvironment>, [verb]: string[]): Promise<number> {
+  if (verb !== 'reseal') {
+    process.stderr.write(HELP);
+    return 2;
+  }
+  const config = readConfig(env, generatedSecrets(env));
+  const pools = new Pools(config);
+  try {
+    const done = await new DataKeys(config, pools).rewrap((count, total) => process.stdout.write(`${count} of ${total}\n`));
+    process.stdout.write(`${done} data keys wrapped anew; all are under the master key "${config.masterKeys[0]?.kid ?? ''}" now.\n`);
+    return 0;
+  } finally {
+    await pools.onApplicationShutdown();
+  }
+}
+
 async function main([command = 'help', ...rest]: string[]): Promise<number> {
   const env = processEnvironment();
   switch (command) {
@@ -81,6 +101,8 @@ async function main([command = 'help', ...rest]: string[]): Promise<number> {
     }
     case 'keys':
       return rotateKeys(env, rest);
+    case 'secrets':
+      return resealSecrets(env, rest);
     case 'docs':
       return writeDocs(rest.includes('--check'));
     case 'help':

@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { AuditModule } from '../audit/audit.module.js';
+import { CredentialListings } from './credential-listing.js';
 import { DevicesController } from './devices.controller.js';
 import { DevicesGate } from './devices.gate.js';
 import { DevicesRepository } from './devices.repository.js';
@@ -41,7 +42,8 @@ import { ServiceAccountsService } from './service-accounts.service.js';
     DevicesGate,
     NarrowingHub,
     CredentialHoldings,
+    CredentialListings,
   ],
-  exports: [DevicesService, GroupsService, RulesService, ServiceAccountsService, DevicesGate, NarrowingHub, CredentialHoldings],
+  exports: [DevicesService, GroupsService, RulesService, ServiceAccountsService, DevicesGate, NarrowingHub, CredentialHoldings, CredentialListings],
 })
 export class DevicesModule {}

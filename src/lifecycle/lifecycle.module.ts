@@ -1,6 +1,7 @@
 import { Global, Module, type DynamicModule } from '@nestjs/common';
 import { AuditModule } from '../audit/audit.module.js';
 import { CredentialsModule } from '../credentials/credentials.module.js';
+import { DeviceSecretsModule } from '../device-secrets/device-secrets.module.js';
 import { DevicesModule } from '../devices/devices.module.js';
 import { RateLimitModule } from '../rate-limit/rate-limit.module.js';
 import { BrokerControl } from './broker-control.js';
@@ -18,7 +19,7 @@ import { TrustService } from './trust.service.js';
 /** Global, since it exists once only: with the form of `BrokerControl` that `forRoot` was given. */
 @Global()
 @Module({
-  imports: [AuditModule, DevicesModule, CredentialsModule, RateLimitModule],
+  imports: [AuditModule, DevicesModule, CredentialsModule, DeviceSecretsModule, RateLimitModule],
   controllers: [RegistrationController, LifecycleController, ServiceAccountsLifecycleController],
   providers: [LifecycleService, RegistrationService, BulkRegistration, TrustService, Ejector, EjectionJobs, EjectionWorker],
   exports: [LifecycleService],

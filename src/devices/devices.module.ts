@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { AuditModule } from '../audit/audit.module.js';
+import { ConnectionsHub } from './connections.js';
 import { CredentialListings } from './credential-listing.js';
 import { DevicesController } from './devices.controller.js';
 import { DevicesGate } from './devices.gate.js';
@@ -43,7 +44,8 @@ import { ServiceAccountsService } from './service-accounts.service.js';
     NarrowingHub,
     CredentialHoldings,
     CredentialListings,
+    ConnectionsHub,
   ],
-  exports: [DevicesService, GroupsService, RulesService, ServiceAccountsService, DevicesGate, NarrowingHub, CredentialHoldings, CredentialListings],
+  exports: [DevicesService, GroupsService, RulesService, ServiceAccountsService, DevicesGate, NarrowingHub, CredentialHoldings, CredentialListings, ConnectionsHub],
 })
 export class DevicesModule {}

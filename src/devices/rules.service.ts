@@ -79,6 +79,15 @@ export class RulesService {
     });
   }
 
+  /** A rule that the installation gives an account of its own: part of a larger change, whose author audits it. Known ones stay as they are. */
+  async grant(tx: Transaction, owner: RuleOwner, rule: TopicRule): Promise<void> {
+    await this.hold(tx, owner);
+    const known = await this.rules.page(tx, owner, undefined, MAX_RULES_PER_OWNER);
+    if (known.some(({ action, topic }) => action === rule.action && topic === rule.topic)) return;
+    await this.rules.insert(tx, owner, randomUUID(), rule);
+    await this.touch(tx, owner);
+  }
+
   private read(owner: RuleOwner, input: unknown): TopicRule {
     const parsed = parseRule(input, owner.kind === 'service' ? SERVICE_ACCOUNT_VARIABLES : RULE_VARIABLES);
     if (!parsed.ok) {
@@ -88,6 +97,10 @@ export class RulesService {
     if (this.config.gate.aclTerminal === 'deny' && !listable(parsed.rule)) {
       const problem = { path: 'topic', message: 'topic cannot be listed exactly for the broker' };
       throw devicesError('RULE_NOT_LISTABLE', { errors: [problem] });
+    }
+    // What stands below `verified` was verified: nothing but the gateway may say it.
+    if (owner.kind !== 'service' && parsed.rule.action !== 'subscribe' && /^(?:verified|\+|#)(?:\/|$)/.test(parsed.rule.topic)) {
+      throw devicesError('RULE_INVALID', { errors: [{ path: 'topic', message: 'topic must not let a device publish below verified' }] });
     }
     return parsed.rule;
   }

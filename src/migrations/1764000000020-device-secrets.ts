@@ -39,12 +39,15 @@ export class DeviceSecrets1764000000020 implements MigrationInterface {
         created_by text NOT NULL,
         created_at timestamptz NOT NULL DEFAULT now(),
         expires_at timestamptz NOT NULL,
+        attempts integer NOT NULL DEFAULT 0,
+        next_attempt_at timestamptz NOT NULL,
         sent_at timestamptz,
         ended_at timestamptz,
         CONSTRAINT commands_device_fkey FOREIGN KEY (tenant_id, device_id) REFERENCES devices (tenant_id, id)
       )`);
     await runner.query('CREATE INDEX commands_page ON commands (device_id, created_at, id)');
-    await runner.query(`CREATE INDEX commands_open ON commands (expires_at) WHERE status IN ('PENDING', 'SENT')`);
+    await runner.query(`CREATE INDEX commands_open ON commands (next_attempt_at) WHERE status IN ('PENDING', 'SENT')`);
+    await runner.query(`CREATE INDEX commands_open_of ON commands (device_id) WHERE status IN ('PENDING', 'SENT')`);
     await secureTable(runner, 'commands', { app: 'SELECT, INSERT, UPDATE', gate: 'SELECT', reader: 'SELECT' });
     await runner.query(`
       CREATE TABLE message_gateway (

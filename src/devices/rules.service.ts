@@ -54,6 +54,7 @@ export class RulesService {
       await this.hold(tx, owner);
       const wide = forgesVerified(rule) || !(await this.isWithinTenant(tx, me.tenantId, rule));
       if (wide && !me.permissions.has(Permission.PlatformRules)) throw devicesError('RULE_OUTSIDE_TENANT');
+      refuseVoice(owner, rule);
       if ((await this.rules.count(tx, owner)) >= MAX_RULES_PER_OWNER) throw devicesError('RULE_LIMIT_REACHED');
       const id = randomUUID();
       await this.rules.insert(tx, owner, id, rule);
@@ -97,10 +98,6 @@ export class RulesService {
     if (this.config.gate.aclTerminal === 'deny' && !listable(parsed.rule)) {
       const problem = { path: 'topic', message: 'topic cannot be listed exactly for the broker' };
       throw devicesError('RULE_NOT_LISTABLE', { errors: [problem] });
-    }
-    // What stands below `verified` was verified: nothing but the gateway may say it.
-    if (owner.kind !== 'service' && parsed.rule.action !== 'subscribe' && /^(?:verified|\+|#)(?:\/|$)/.test(parsed.rule.topic)) {
-      throw devicesError('RULE_INVALID', { errors: [{ path: 'topic', message: 'topic must not let a device publish below verified' }] });
     }
     return parsed.rule;
   }
@@ -164,6 +161,12 @@ export class RulesService {
       details: { owner, ...details },
     });
   }
+}
+
+/** What stands below `verified` was verified: nothing but the gateway may say it. */
+function refuseVoice({ kind }: RuleOwner, { action, topic }: TopicRule): void {
+  if (kind === 'service' || action === 'subscribe' || !/^(?:verified|\+|#)(?:\/|$)/.test(topic)) return;
+  throw devicesError('RULE_INVALID', { errors: [{ path: 'topic', message: 'topic must not let a device publish below verified' }] });
 }
 
 function kindOf(owner: RuleOwner): 'device' | 'service' {

@@ -100,8 +100,9 @@ export class MessageIntake {
     const opaque = message.body === null ? { ts: String(ts), nonce, sig } : undefined;
     await this.publisher.publish(verifiedTopic(facts.tenantId, address), message.verified, opaque);
     this.reports.noteSeen(facts);
-    if (message.body !== null && address.kind === 'status') await this.reports.recordStatus(facts, String(message.body['status']), ts);
-    if (message.body !== null && address.kind === 'ack') await this.acks.record(facts, message.body);
+    const { status } = message.body ?? {};
+    if (address.kind === 'status' && typeof status === 'string') await this.reports.recordStatus(facts, status, ts);
+    if (address.kind === 'ack' && message.body !== null) await this.acks.record(facts, message.body);
     await this.nonces.settle('gateway', message);
     return 'verified';
   }

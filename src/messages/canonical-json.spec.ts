@@ -53,12 +53,12 @@ describe('canonical JSON', () => {
   });
 
   it('is the same again when what it wrote is read back', () => {
-    fc.assert(fc.property(fc.jsonValue({ maxDepth: 5 }), (value) => {
+    fc.assert(fc.property(fc.jsonValue({ maxDepth: 5 }) as fc.Arbitrary<unknown> as fc.Arbitrary<JsonValue>, (value) => {
       const text = canonicalize(value);
       const read = parseIJson(text);
       // Whole numbers beyond 2^53 - 1 and halves of surrogate pairs are no I-JSON.
-      fc.pre(read !== undefined);
-      expect(canonicalize(read as JsonValue)).toBe(text);
+      if (read === undefined) return;
+      expect(canonicalize(read)).toBe(text);
       expect(JSON.parse(text)).toEqual(JSON.parse(JSON.stringify(value)));
     }), { numRuns: 500 });
   });

@@ -49,6 +49,7 @@ export class MessageGateway {
   /** Connects and goes on trying by itself; resolves once the account is there, not once the broker is. */
   async start(broker: GatewayBroker): Promise<void> {
     const login = await this.account.ensure();
+    this.stopping = false;
     const { gatewayId } = this.config.messages;
     const options: IClientOptions = {
       username: login.username,

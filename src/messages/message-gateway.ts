@@ -36,7 +36,6 @@ export class MessageGateway {
   private readonly subscribers: MqttClient[] = [];
   private readonly waits = new Set<() => void>();
   private unacknowledged = 0;
-  private stopping = false;
 
   constructor(
     @Inject(CONFIG) private readonly config: Config,
@@ -49,7 +48,6 @@ export class MessageGateway {
   /** Connects and goes on trying by itself; resolves once the account is there, not once the broker is. */
   async start(broker: GatewayBroker): Promise<void> {
     const login = await this.account.ensure();
-    this.stopping = false;
     const { gatewayId } = this.config.messages;
     const options: IClientOptions = {
       username: login.username,
@@ -67,11 +65,11 @@ export class MessageGateway {
   }
 
   async stop(): Promise<void> {
-    this.stopping = true;
     this.dispatcher.stop();
+    const clients = this.subscribers.splice(0);
     for (const wake of this.waits) wake();
     // Forced: a message that is held back stays the broker's, to be delivered again.
-    await Promise.all(this.subscribers.splice(0).map((client) => client.endAsync(true)));
+    await Promise.all(clients.map((client) => client.endAsync(true)));
     await this.publisher.close();
   }
 
@@ -93,7 +91,7 @@ export class MessageGateway {
     });
     this.subscribers.push(client);
     // Called before the acknowledgement is sent, which waits for the callback; mqtt.js takes one packet after another.
-    client.handleMessage = (packet, callback) => this.hear(packet, callback);
+    client.handleMessage = (packet, callback) => this.hear(client, packet, callback);
     client.on('error', (error) => logger.warn({ err: error.message }, 'a connection of the message gateway failed'));
     client.on('connect', () => this.askFor(client, filters));
   }
@@ -102,16 +100,18 @@ export class MessageGateway {
   private askFor(client: MqttClient, filters: string[]): void {
     client.subscribe(filters, { qos: 1 }, (error, _granted, packet) => {
       const refused = packet?.granted.some((code) => Number(code) >= 128) ?? false;
-      if (!error && !refused) return;
+      // A connection that broke meanwhile is made anew by the client itself, and this is asked again.
+      if ((!error && !refused) || !client.connected || !this.subscribers.includes(client)) return;
       logger.error({ err: error?.message, filters }, 'the broker refuses the subscriptions of the message gateway');
-      setTimeout(() => client.reconnect(), RETRY_MOST_MS).unref();
-      client.end(true);
+      setTimeout(() => {
+        if (client.connected && this.subscribers.includes(client)) this.askFor(client, filters);
+      }, RETRY_MOST_MS).unref();
     });
   }
 
-  private hear(packet: IPublishPacket, callback: (error?: Error) => void): void {
+  private hear(client: MqttClient, packet: IPublishPacket, callback: (error?: Error) => void): void {
     if (packet.qos > 0) {
-      void this.deal(packet).then((dealt) => {
+      void this.deal(client, packet).then((dealt) => {
         if (dealt) callback();
       });
       return;
@@ -125,11 +125,11 @@ export class MessageGateway {
   }
 
   /** Until it is decided, or we stop; when it has become too old in the meantime the gap is recorded, and that is decided too. */
-  private async deal(packet: IPublishPacket): Promise<boolean> {
+  private async deal(client: MqttClient, packet: IPublishPacket): Promise<boolean> {
     const incoming = incomingOf(packet);
     const arrival = { retained: packet.retain, duplicate: packet.dup };
     let wait = RETRY_FIRST_MS;
-    for (let again = false; !this.stopping; again = true) {
+    for (let again = false; this.subscribers.includes(client); again = true) {
       if ((await this.intake.take(incoming, { ...arrival, again })) !== 'later') return true;
       await this.pause(wait);
       wait = Math.min(wait * 2, RETRY_MOST_MS);

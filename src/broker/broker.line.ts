@@ -1,6 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { AuditStream } from '../audit/audit.stream.js';
 import { CredentialsGate, type ProofVerdict } from '../credentials/credentials.gate.js';
+import { ConnectionsHub } from '../devices/connections.js';
 import { DevicesGate, type FactsAnswer } from '../devices/devices.gate.js';
 import type { Facts } from '../devices/facts.js';
 import { LifecycleService } from '../lifecycle/lifecycle.service.js';
@@ -54,6 +55,7 @@ export class BrokerLine {
     private readonly audit: AuditStream,
     private readonly lifecycle: LifecycleService,
     private readonly metrics: BrokerMetrics,
+    private readonly connections: ConnectionsHub,
   ) {
     // Failures that only add up over several processes.
     rateLimit.suspendLater((deviceId) => this.suspend(deviceId, 'FAILURES'));
@@ -131,6 +133,7 @@ export class BrokerLine {
       ip: question.peerhost,
       details: { clientid: question.clientid, proof: claim.proof.kind, credentialId: verdict.credentialId, stale },
     });
+    this.connections.connected(facts);
     const { acl, attributes } = this.grantOf(facts, claim.subject.name);
     const cred = JSON.stringify(verdict.credentialId);
     const json = `{"result":"allow","is_superuser":false,"expire_at":${verdict.expireAt},"acl":${acl},"client_attrs":{"cred":${cred},${attributes}}`;

@@ -3,6 +3,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { TenantPrincipal } from '../access/principal.js';
 import { actorOf } from '../audit/audit-event.js';
 import { AuditService } from '../audit/audit.service.js';
+import { CredentialListings, inOrder, type ListedCredential } from '../devices/credential-listing.js';
 import { devicesError } from '../devices/devices.errors.js';
 import { DevicesService } from '../devices/devices.service.js';
 import type { Facts } from '../devices/facts.js';
@@ -72,6 +73,7 @@ export class CredentialsService {
     private readonly repository: CredentialsRepository,
     private readonly signingKeys: SigningKeysService,
     private readonly audit: AuditService,
+    private readonly listings: CredentialListings,
   ) {}
 
   /** @throws CREDENTIAL_LIMIT_REACHED, DEVICE_NOT_FOUND, SERVICE_ACCOUNT_NOT_FOUND */
@@ -130,7 +132,7 @@ export class CredentialsService {
   /** In the order of their creation, without end: for services. */
   async list(tx: Transaction, owner: CredentialOwner): Promise<CredentialView[]> {
     const now = this.clock.now();
-    return (await this.repository.list(tx, owner)).map((row) => viewOf(row, now));
+    return (await this.repository.list(tx, owner)).map((row) => viewOf(listed(row), now));
   }
 
   /**
@@ -163,9 +165,10 @@ export class CredentialsService {
     const after = decodeCursor(cursor);
     return this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
       const { id, tenantId } = await this.devices.get(tx, deviceId);
-      const rows = await this.repository.list(tx, { kind: 'device', id, tenantId }, { after, limit: limit + 1 });
+      const own = await this.repository.list(tx, { kind: 'device', id, tenantId }, { after, limit: limit + 1 });
+      const others = await this.listings.list(tx, id, after, limit + 1);
       const now = this.clock.now();
-      return pageOf(rows, limit, ({ at, id: rowId }) => ({ at, id: rowId }), (row) => viewOf(row, now));
+      return pageOf(inOrder([...own.map(listed), ...others]), limit, ({ key }) => key, (credential) => viewOf(credential, now));
     });
   }
 
@@ -265,20 +268,21 @@ function issueTime(tokensNotBefore: number | null, now: number): number {
   return tokensNotBefore === seconds + 1 ? tokensNotBefore : seconds;
 }
 
-function viewOf(row: CredentialRow, now: number): CredentialView {
-  const validity = {
+function listed(row: CredentialRow): ListedCredential {
+  return {
+    id: row.id,
+    kind: row.kind,
+    createdAt: row.created_at,
     notBefore: row.not_before,
     expiresAt: row.expires_at,
     supersededAt: row.superseded_at,
     revokedAt: row.revoked_at,
-  };
-  return {
-    ...validity,
-    id: row.id,
-    kind: row.kind,
-    state: stateOf(validity, now),
-    createdAt: row.created_at,
     parentId: row.parent_id,
     lastUsedAt: row.last_used_at,
+    key: { at: row.at, id: row.id },
   };
+}
+
+function viewOf({ key: _, ...credential }: ListedCredential, now: number): CredentialView {
+  return { ...credential, state: stateOf(credential, now) };
 }

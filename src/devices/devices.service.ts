@@ -131,8 +131,13 @@ export class DevicesService {
   }
 
   /** When the device was last heard of and, from a verified `status` message, how it says it is. No part of the facts. */
-  recordReport(tx: Transaction, id: string, seenAt: Date, reportedStatus: string | null = null): Promise<void> {
-    return this.devices.updateReport(tx, id, seenAt, reportedStatus);
+  recordReport(tx: Transaction, id: string, seenAt: Date, report: { readonly status: string; readonly at: Date } | null = null): Promise<void> {
+    return this.devices.updateReport(tx, id, seenAt, report);
+  }
+
+  /** When devices were last heard of, many at a time. No part of the facts. */
+  recordSeen(tx: Transaction, seen: ReadonlyMap<string, Date>): Promise<void> {
+    return this.devices.updateSeen(tx, [...seen.keys()], [...seen.values()]);
   }
 
   /** What the gate would see if the transaction committed now: the topics of a device that is being registered, for one. */

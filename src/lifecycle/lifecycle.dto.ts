@@ -92,6 +92,9 @@ export class RegisteredDevice extends DeviceView {
   @TextField({ optional: true, max: 65_535, description: 'Device token (JWT), shown once.' })
   access_token?: string;
 
+  @TextField({ optional: true, max: 64, description: 'Key of signed messages, 64 hex digits. Shown once.' })
+  hmac_secret?: string;
+
   @ObjectField(() => ConnectHints)
   mqtt!: ConnectHints;
 }
@@ -128,6 +131,14 @@ export class RotatedClientSecret {
   client_secret!: string;
 
   @TimeField({ nullable: true, description: 'Until when the one before still connects.' })
+  previousValidUntil!: string | null;
+}
+
+export class RotatedHmacSecret {
+  @TextField({ max: 64, description: 'Key of signed messages, 64 hex digits. Shown once.' })
+  hmac_secret!: string;
+
+  @TimeField({ nullable: true, description: 'Until when messages that the one before signed still verify.' })
   previousValidUntil!: string | null;
 }
 

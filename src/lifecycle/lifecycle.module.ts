@@ -1,13 +1,16 @@
 import { Global, Module, type DynamicModule } from '@nestjs/common';
 import { AuditModule } from '../audit/audit.module.js';
 import { CredentialsModule } from '../credentials/credentials.module.js';
+import { DeviceSecretsModule } from '../device-secrets/device-secrets.module.js';
 import { DevicesModule } from '../devices/devices.module.js';
 import { RateLimitModule } from '../rate-limit/rate-limit.module.js';
+import { UsersModule } from '../users/users.module.js';
 import { BrokerControl } from './broker-control.js';
 import { BulkRegistration } from './bulk.js';
 import { EjectionJobs } from './ejection-jobs.js';
 import { EjectionWorker } from './ejection-worker.js';
 import { Ejector } from './ejector.js';
+import { GatewayAccount } from './gateway-account.js';
 import { LifecycleController } from './lifecycle.controller.js';
 import { LifecycleService } from './lifecycle.service.js';
 import { RegistrationController } from './registration.controller.js';
@@ -18,14 +21,14 @@ import { TrustService } from './trust.service.js';
 /** Global, since it exists once only: with the form of `BrokerControl` that `forRoot` was given. */
 @Global()
 @Module({
-  imports: [AuditModule, DevicesModule, CredentialsModule, RateLimitModule],
+  imports: [AuditModule, DevicesModule, CredentialsModule, DeviceSecretsModule, RateLimitModule, UsersModule],
   controllers: [RegistrationController, LifecycleController, ServiceAccountsLifecycleController],
-  providers: [LifecycleService, RegistrationService, BulkRegistration, TrustService, Ejector, EjectionJobs, EjectionWorker],
-  exports: [LifecycleService],
+  providers: [LifecycleService, RegistrationService, BulkRegistration, TrustService, Ejector, EjectionJobs, EjectionWorker, GatewayAccount],
+  exports: [LifecycleService, GatewayAccount],
 })
 export class LifecycleModule {
   /** @param broker the form of `BrokerControl` that fits the broker of this installation. */
   static forRoot(broker: BrokerControl): DynamicModule {
-    return { module: LifecycleModule, providers: [{ provide: BrokerControl, useValue: broker }] };
+    return { module: LifecycleModule, providers: [{ provide: BrokerControl, useValue: broker }], exports: [BrokerControl] };
   }
 }

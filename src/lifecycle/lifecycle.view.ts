@@ -8,6 +8,7 @@ export function showRegistered(registered: Registration, mqtt: ConnectHints): Re
     ...viewDevice(registered.device),
     ...(registered.clientSecret === undefined ? {} : { client_secret: registered.clientSecret }),
     ...(registered.accessToken === undefined ? {} : { access_token: registered.accessToken }),
+    ...(registered.hmacSecret === undefined ? {} : { hmac_secret: registered.hmacSecret }),
     mqtt,
   };
 }

@@ -4,6 +4,7 @@ import { actorOf } from '../audit/audit-event.js';
 import { AuditService } from '../audit/audit.service.js';
 import { credentialsError } from '../credentials/credentials.errors.js';
 import { CredentialsService } from '../credentials/credentials.service.js';
+import { DeviceSecretsService } from '../device-secrets/device-secrets.service.js';
 import type { DeviceRecord } from '../devices/device.js';
 import { DevicesService } from '../devices/devices.service.js';
 import { CONFIG, type Config } from '../platform/config/config.js';
@@ -14,12 +15,13 @@ export interface Registration {
   readonly device: DeviceRecord;
   readonly clientSecret?: string;
   readonly accessToken?: string;
+  readonly hmacSecret?: string;
   readonly topics: { readonly publish: readonly string[]; readonly subscribe: readonly string[] };
 }
 
 const DEFAULT_KINDS: readonly RequestedKind[] = ['secret', 'token'];
 /** Kinds whose rooms are not in this release: refused by name rather than left out in silence. */
-const UNAVAILABLE: readonly RequestedKind[] = ['hmac', 'certificate'];
+const UNAVAILABLE: readonly RequestedKind[] = ['certificate'];
 
 /** Birth of a device: record, groups, credentials and trace in one transaction. */
 @Injectable()
@@ -29,6 +31,7 @@ export class RegistrationService {
     private readonly transactions: Transactions,
     private readonly devices: DevicesService,
     private readonly credentials: CredentialsService,
+    private readonly deviceSecrets: DeviceSecretsService,
     private readonly audit: AuditService,
   ) {}
 
@@ -67,6 +70,8 @@ export class RegistrationService {
     const created = await this.devices.createAll(tx, records);
     const newborns = created.map(({ facts }, index) => ({ facts, kinds: requests[index]?.credentials ?? DEFAULT_KINDS }));
     const issued = await this.credentials.issueFirst(tx, me.tenantId, newborns);
+    const signing = newborns.filter(({ kinds }) => kinds.includes('hmac')).map(({ facts }) => ({ id: facts.id, tenantId: me.tenantId }));
+    const hmacSecrets = await this.deviceSecrets.issueFirst(tx, signing);
     await this.audit.recordAll(tx, created.map(({ device }, index) => ({
       type: 'DEVICE_REGISTERED',
       tenantId: me.tenantId,
@@ -77,10 +82,12 @@ export class RegistrationService {
     })));
     return created.map(({ device, facts }, index) => {
       const { secret = null, accessToken = null } = issued[index] ?? {};
+      const hmacSecret = hmacSecrets.get(device.id);
       return {
         device,
         ...(secret === null ? {} : { clientSecret: secret }),
         ...(accessToken === null ? {} : { accessToken }),
+        ...(hmacSecret === undefined ? {} : { hmacSecret }),
         topics: facts.topics,
       };
     });

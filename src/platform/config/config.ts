@@ -71,6 +71,12 @@ export interface Config {
     readonly staleFactsMaxMs: number;
     readonly sessionMaxMs: number;
   };
+  readonly messages: {
+    /** False only in development: unsigned messages are let through, marked. */
+    readonly requireSignatures: boolean;
+    /** Name of this instance among those of one installation, the same after a restart. */
+    readonly gatewayId: string;
+  };
   readonly bootstrap: { readonly email: string; readonly password?: string };
 }
 

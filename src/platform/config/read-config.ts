@@ -1,4 +1,6 @@
+import { hash } from 'node:crypto';
 import { isIP } from 'node:net';
+import { hostname } from 'node:os';
 import path from 'node:path';
 import type { Config, MasterKey, TokenProfile } from './config.js';
 import type { Environment } from './environment.js';
@@ -90,6 +92,7 @@ export function readConfig(given: Environment, generated: GeneratedSecrets = {},
       staleFactsMaxMs: reader.integer('STALE_FACTS_MAX', 60, 0, 3_600) * 1000,
       sessionMaxMs: reader.integer('SESSION_MAX', 86_400, 60, 30 * 86_400) * 1000,
     },
+    messages: { requireSignatures: reader.choice('REQUIRE_HMAC_SIGNATURES', ['true', 'false']) === 'true', gatewayId: readGatewayId(reader) },
     bootstrap: {
       email: reader.text('ADMIN_EMAIL') ?? 'admin@localhost.localdomain',
       password: reader.text('ADMIN_PASSWORD'),
@@ -140,6 +143,7 @@ function checkProduction(reader: Reader, config: Config): void {
     // One owner's URL is a convenience of development: in production SET ROLE could climb back to it.
     if (value === undefined) reader.complain(name, 'is required in production');
   }
+  if (!config.messages.requireSignatures) reader.complain('REQUIRE_HMAC_SIGNATURES', 'must be true in production');
   if (config.http.publicUrl.startsWith('http://')) reader.complain('PUBLIC_URL', 'must be https in production');
   if (config.database.ssl.mode === 'disable' && reader.text('DB_SSL_MODE') !== 'disable') {
     reader.complain('DB_SSL_MODE', 'must be set in production');
@@ -214,6 +218,14 @@ function readTopicPrefix(reader: Reader): string {
   if (!plain) reader.complain('MQTT_TOPIC_PREFIX', 'must be levels of letters, digits, _ and -, separated by /');
   if (['verified', 't'].includes(levels[0] ?? '')) reader.complain('MQTT_TOPIC_PREFIX', 'must not start with verified or t');
   return prefix;
+}
+
+/** Part of MQTT client ids, which other brokers keep sessions under: short and plain. */
+function readGatewayId(reader: Reader): string {
+  const given = reader.text('GATEWAY_ID');
+  if (given === undefined) return hash('sha256', `${hostname()}:${reader.text('INTERNAL_PORT') ?? '3001'}`, 'hex').slice(0, 12);
+  if (!/^[A-Za-z0-9_]{1,16}$/.test(given)) reader.complain('GATEWAY_ID', 'must be 1 to 16 letters, digits and _');
+  return given;
 }
 
 function readTokenProfiles(reader: Reader): TokenProfile[] {

@@ -112,10 +112,12 @@ export const AUDIT_EVENTS = {
 
 export type AuditEventType = keyof typeof AUDIT_EVENTS;
 
-/** Who did it: `user`, `device`, `service`, `provisioner`, `system` (jobs) or `anonymous` (nobody was proven). */
+/** Who did it: `user`, `pat`, `device`, `service`, `provisioner`, `system` (jobs) or `anonymous` (nobody was proven). */
 export interface AuditActor {
   readonly kind: string;
   readonly id: string | null;
+  /** Of a personal access token: the account for which it acted. */
+  readonly userId?: string;
 }
 
 export const SYSTEM_ACTOR: AuditActor = { kind: 'system', id: null };
@@ -138,6 +140,7 @@ export interface AuditEvent {
 }
 
 /** The actor of an authenticated request. */
-export function actorOf(principal: Pick<Principal, 'kind' | 'id'>): AuditActor {
+export function actorOf(principal: Pick<Principal, 'kind' | 'id' | 'credentialId'>): AuditActor {
+  if (principal.kind === 'pat') return { kind: 'pat', id: principal.credentialId ?? null, userId: principal.id };
   return { kind: principal.kind, id: principal.id };
 }

@@ -47,7 +47,27 @@ export const AUTH_ERRORS = {
   SESSION_REQUIRED: {
     status: 403,
     title: 'An interactive session is needed',
-    meaning: 'Self routes are for people who have logged in, not for devices or provisioning stations.',
+    meaning: 'Self routes are for people who have logged in, not for access tokens, devices or provisioning stations.',
+  },
+  TENANT_FROZEN: {
+    status: 403,
+    title: 'The tenant is frozen',
+    meaning: 'It may be read, but nothing in it changes and nothing of it connects until the platform opens it again.',
+  },
+  PAT_NOT_FOUND: {
+    status: 404,
+    title: 'No such access token',
+    meaning: 'None of your personal access tokens in this tenant has this id.',
+  },
+  PAT_REVOKED: {
+    status: 409,
+    title: 'The access token is revoked',
+    meaning: 'A revoked token stays revoked; make a new one.',
+  },
+  PAT_LIMIT_REACHED: {
+    status: 409,
+    title: 'Too many access tokens',
+    meaning: 'A person has at most 100 living personal access tokens in a tenant; revoke those that nobody uses.',
   },
   ACCESS_UNDECLARED: {
     status: 403,

@@ -17,6 +17,11 @@ import { KnownBrowsers } from './known-browser.js';
 import { LoginThrottle } from './login-throttle.js';
 import { LoginService } from './login.service.js';
 import { DEFAULT_ROUNDS, PASSWORD_ROUNDS, Passwords } from './passwords.js';
+import { PatJudge } from './pat-judge.js';
+import { PatUses } from './pat-uses.js';
+import { MemberPatsController, PatsController } from './pats.controller.js';
+import { PatsRepository } from './pats.repository.js';
+import { PatsService } from './pats.service.js';
 import { PrincipalsService } from './principals.service.js';
 import { ProfileService } from './profile.service.js';
 import { RefreshSecrets } from './refresh-secrets.js';
@@ -26,6 +31,7 @@ import { SessionCookies } from './session-cookies.js';
 import { SessionsController } from './sessions.controller.js';
 import { SessionsRepository } from './sessions.repository.js';
 import { SessionsService } from './sessions.service.js';
+import { StandingAccessService } from './standing-access.service.js';
 
 /**
  * People at the door: passwords, sessions, and the guard in front of every route. Global, because it answers for two ports of the
@@ -37,11 +43,11 @@ import { SessionsService } from './sessions.service.js';
     UsersModule,
     JwtModule.registerAsync({ inject: [CONFIG], useFactory: (config: Config) => ({ secret: config.web.jwtSecret }) }),
   ],
-  controllers: [AuthController, SessionsController],
+  controllers: [AuthController, SessionsController, PatsController, MemberPatsController],
   providers: [
     { provide: PASSWORD_ROUNDS, useValue: DEFAULT_ROUNDS },
     { provide: PasswordHashing, useExisting: Passwords },
-    { provide: StandingAccess, useExisting: SessionsService },
+    { provide: StandingAccess, useClass: StandingAccessService },
     { provide: APP_GUARD, useClass: AccessGuard },
     AccessTokens,
     AccessTokenStrategy,
@@ -53,6 +59,10 @@ import { SessionsService } from './sessions.service.js';
     LoginService,
     LoginThrottle,
     Passwords,
+    PatJudge,
+    PatUses,
+    PatsRepository,
+    PatsService,
     PrincipalsService,
     ProfileService,
     RefreshSecrets,

@@ -6,6 +6,7 @@ import { Credentials1764000000004 } from './1764000000004-credentials.js';
 import { Audit1764000000005 } from './1764000000005-audit.js';
 import { Idempotency1764000000006 } from './1764000000006-idempotency.js';
 import { Ejections1764000000007 } from './1764000000007-ejections.js';
+import { PersonalAccessTokens1764000000030 } from './1764000000030-personal-access-tokens.js';
 
 /** Every migration, oldest first. Written SQL: what runs is what was reviewed. */
 export const MIGRATIONS = [
@@ -16,4 +17,5 @@ export const MIGRATIONS = [
   Audit1764000000005,
   Idempotency1764000000006,
   Ejections1764000000007,
+  PersonalAccessTokens1764000000030,
 ] satisfies MixedList<Function>;

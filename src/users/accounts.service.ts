@@ -43,6 +43,11 @@ export class AccountsService {
     return (await this.repository.belongings(tx, userId, tenantId))[0] ?? null;
   }
 
+  /** Whether the account is a member of the transaction's tenant, disabled or not. */
+  async isMember(tx: Transaction, userId: string): Promise<boolean> {
+    return (await this.repository.member(tx, userId)) !== null;
+  }
+
   /** Answers false when an account with this address exists; the transaction goes on. The scope must hold id and e-mail. */
   create(tx: Transaction, account: NewAccount): Promise<boolean> {
     return this.repository.insertAccount(tx, account);

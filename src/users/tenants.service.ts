@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { Pools } from '../platform/database/pools.js';
+import { isCanonicalUuid } from '../platform/http/uuid-param.js';
 
 export interface Tenant {
   readonly id: string;
@@ -30,6 +31,15 @@ export class TenantsService {
   async find(id: string): Promise<Tenant | null> {
     const { rows } = await this.pools.reader.query<Tenant>('SELECT id, slug, name, status FROM tenants WHERE id = $1', [id]);
     return rows[0] ?? null;
+  }
+
+  /** @param name slug or id */
+  async findByName(name: string): Promise<Tenant | null> {
+    const { rows } = await this.pools.reader.query<Tenant>(
+      'SELECT id, slug, name, status FROM tenants WHERE slug = $1 OR id = $2',
+      [name, isCanonicalUuid(name) ? name : null],
+    );
+    return rows.find(({ id }) => id === name) ?? rows[0] ?? null;
   }
 
   private async readDefault(): Promise<string> {

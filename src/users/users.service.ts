@@ -69,14 +69,14 @@ export class UsersService {
     });
   }
 
-  /** Ends the member's sessions in this tenant, in the same transaction. @throws USER_NOT_FOUND, LAST_ADMIN */
+  /** Ends the member's sessions and access tokens in this tenant, in the same transaction. @throws USER_NOT_FOUND, LAST_ADMIN */
   async disable(actor: TenantPrincipal, id: string): Promise<Member> {
     return this.change(actor, id, async (tx, member, isLastAdmin) => {
       if (member.status === 'DISABLED') return;
       if (isLastAdmin) throw usersError('LAST_ADMIN');
       await this.repository.updateMembership(tx, id, { status: 'DISABLED' });
-      const sessionsEnded = await this.standing.end(tx, actor.tenantId, id, 'membership-disabled');
-      await this.record(tx, actor, 'USER_DISABLED', id, { sessionsEnded });
+      const ended = await this.standing.end(tx, actor.tenantId, id, 'membership-disabled');
+      await this.record(tx, actor, 'USER_DISABLED', id, { ...ended });
     });
   }
 
@@ -89,12 +89,12 @@ export class UsersService {
     });
   }
 
-  /** Ends the membership and, in the same transaction, its sessions. The account stays. @throws USER_NOT_FOUND, LAST_ADMIN */
+  /** Ends the membership and, in the same transaction, its sessions and access tokens. The account stays. @throws USER_NOT_FOUND, LAST_ADMIN */
   async remove(actor: TenantPrincipal, id: string): Promise<void> {
     await this.change(actor, id, async (tx, member, isLastAdmin) => {
       if (isLastAdmin) throw usersError('LAST_ADMIN');
-      const sessionsEnded = await this.standing.end(tx, actor.tenantId, id, 'membership-removed');
-      await this.record(tx, actor, 'USER_REMOVED', id, { role: member.role, sessionsEnded });
+      const ended = await this.standing.end(tx, actor.tenantId, id, 'membership-removed');
+      await this.record(tx, actor, 'USER_REMOVED', id, { role: member.role, ...ended });
       await this.repository.deleteMembership(tx, id);
     });
   }

@@ -3,6 +3,7 @@ import { AuditModule } from '../audit/audit.module.js';
 import { CredentialsModule } from '../credentials/credentials.module.js';
 import { DevicesModule } from '../devices/devices.module.js';
 import { RateLimitModule } from '../rate-limit/rate-limit.module.js';
+import { UsersModule } from '../users/users.module.js';
 import { BrokerControl } from './broker-control.js';
 import { BulkRegistration } from './bulk.js';
 import { EjectionJobs } from './ejection-jobs.js';
@@ -13,14 +14,17 @@ import { LifecycleService } from './lifecycle.service.js';
 import { RegistrationController } from './registration.controller.js';
 import { RegistrationService } from './registration.service.js';
 import { ServiceAccountsLifecycleController } from './service-accounts-lifecycle.controller.js';
+import { TenantPurge } from './tenant-purge.js';
+import { TenantsLifecycleController } from './tenants-lifecycle.controller.js';
+import { TenantsLifecycleService } from './tenants-lifecycle.service.js';
 import { TrustService } from './trust.service.js';
 
 /** Global, since it exists once only: with the form of `BrokerControl` that `forRoot` was given. */
 @Global()
 @Module({
-  imports: [AuditModule, DevicesModule, CredentialsModule, RateLimitModule],
-  controllers: [RegistrationController, LifecycleController, ServiceAccountsLifecycleController],
-  providers: [LifecycleService, RegistrationService, BulkRegistration, TrustService, Ejector, EjectionJobs, EjectionWorker],
+  imports: [AuditModule, DevicesModule, CredentialsModule, RateLimitModule, UsersModule],
+  controllers: [RegistrationController, LifecycleController, ServiceAccountsLifecycleController, TenantsLifecycleController],
+  providers: [LifecycleService, RegistrationService, BulkRegistration, TrustService, Ejector, EjectionJobs, EjectionWorker, TenantsLifecycleService, TenantPurge],
   exports: [LifecycleService],
 })
 export class LifecycleModule {

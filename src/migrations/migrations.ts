@@ -7,6 +7,7 @@ import { Audit1764000000005 } from './1764000000005-audit.js';
 import { Idempotency1764000000006 } from './1764000000006-idempotency.js';
 import { Ejections1764000000007 } from './1764000000007-ejections.js';
 import { PersonalAccessTokens1764000000030 } from './1764000000030-personal-access-tokens.js';
+import { TenantPlane1764000000031 } from './1764000000031-tenant-plane.js';
 
 /** Every migration, oldest first. Written SQL: what runs is what was reviewed. */
 export const MIGRATIONS = [
@@ -18,4 +19,5 @@ export const MIGRATIONS = [
   Idempotency1764000000006,
   Ejections1764000000007,
   PersonalAccessTokens1764000000030,
+  TenantPlane1764000000031,
 ] satisfies MixedList<Function>;

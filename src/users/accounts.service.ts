@@ -53,8 +53,8 @@ export class AccountsService {
     return this.repository.insertAccount(tx, account);
   }
 
-  /** The scope must hold the tenant. */
-  join(tx: Transaction, tenantId: string, userId: string, role: Role): Promise<void> {
+  /** Answers false for a member. The scope must hold the tenant. */
+  join(tx: Transaction, tenantId: string, userId: string, role: Role): Promise<boolean> {
     return this.repository.insertMembership(tx, tenantId, userId, role);
   }
 

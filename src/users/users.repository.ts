@@ -56,8 +56,13 @@ export class UsersRepository {
     return (result.raw as unknown[]).length > 0;
   }
 
-  async insertMembership(tx: Transaction, tenantId: string, userId: string, role: Role): Promise<void> {
-    await tx.manager.getRepository(MembershipEntity).insert({ tenantId, userId, role, status: 'ACTIVE' });
+  /** Answers false when there is one already, disabled or not. */
+  async insertMembership(tx: Transaction, tenantId: string, userId: string, role: Role): Promise<boolean> {
+    const rows = await tx.query(
+      `INSERT INTO memberships (tenant_id, user_id, role, status) VALUES ($1, $2, $3, 'ACTIVE') ON CONFLICT DO NOTHING RETURNING user_id`,
+      [tenantId, userId, role],
+    );
+    return rows.length > 0;
   }
 
   async updateMembership(tx: Transaction, userId: string, change: { role: Role } | { status: MembershipStatus }): Promise<void> {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
-import type { Role } from '../access/permission.js';
+import { mayGrant, Permission, type Role } from '../access/permission.js';
 import type { TenantPrincipal } from '../access/principal.js';
 import { actorOf, type AuditEventType } from '../audit/audit-event.js';
 import { AuditService } from '../audit/audit.service.js';
@@ -44,9 +44,10 @@ export class UsersService {
 
   /**
    * Creates an account together with its membership; VIEWER unless the role is given.
-   * @throws USER_EMAIL_TAKEN, PASSWORD_NOT_ACCEPTED
+   * @throws USER_EMAIL_TAKEN, PASSWORD_NOT_ACCEPTED, GRANT_EXCEEDS_OWN
    */
   async create(actor: TenantPrincipal, user: NewUser): Promise<Member> {
+    refuseExcess(actor, user.role ?? 'VIEWER');
     const id = randomUUID();
     const passwordHash = await this.passwords.hash(user.password, user);
     const role = user.role ?? 'VIEWER';
@@ -59,8 +60,23 @@ export class UsersService {
     });
   }
 
-  /** Holds from the member's next request on. @throws USER_NOT_FOUND, LAST_ADMIN */
+  /**
+   * Makes an account that exists a member of the actor's tenant. Only for callers who may see all accounts.
+   * @throws USER_NOT_FOUND, MEMBER_EXISTS
+   */
+  async addExisting(actor: TenantPrincipal, email: string, role: Role): Promise<Member> {
+    return this.transactions.run({ tenantId: actor.tenantId, email: emailKey(email) }, async (tx) => {
+      const account = await this.repository.accountByEmail(tx, emailKey(email));
+      if (account?.status !== 'ACTIVE') throw usersError('USER_NOT_FOUND');
+      if (!(await this.repository.insertMembership(tx, actor.tenantId, account.id, role))) throw usersError('MEMBER_EXISTS');
+      await this.record(tx, actor, 'TENANT_MEMBER_ADDED', account.id, { role });
+      return this.found(tx, account.id);
+    });
+  }
+
+  /** Holds from the member's next request on. @throws USER_NOT_FOUND, LAST_ADMIN, GRANT_EXCEEDS_OWN */
   async changeRole(actor: TenantPrincipal, id: string, role: Role): Promise<Member> {
+    refuseExcess(actor, role);
     return this.change(actor, id, async (tx, member, isLastAdmin) => {
       if (member.role === role) return;
       if (isLastAdmin) throw usersError('LAST_ADMIN');
@@ -128,4 +144,9 @@ export class UsersService {
   ): Promise<void> {
     await this.audit.record(tx, { type, tenantId: actor.tenantId, userId, actor: actorOf(actor), details });
   }
+}
+
+function refuseExcess({ permissions }: TenantPrincipal, role: Role): void {
+  if (permissions.has(Permission.PlatformMembersWrite) || mayGrant(permissions, role)) return;
+  throw usersError('GRANT_EXCEEDS_OWN', { detail: `The role ${role} allows more than you may.` });
 }

@@ -203,7 +203,7 @@ describe('the guard', () => {
       expect([platformRole, await ask('/probe/write', 'POST')]).toEqual([platformRole, expected]);
       expect(await ask('/probe/session')).toBe(404);
     }
-    const entries = await people.audited('TENANT_ENTERED');
+    const entries = (await people.audited('TENANT_ENTERED')).filter((row) => row.tenant_id === tenantId);
     expect(entries.map((row) => [row.tenant_id, row.actor_id, row.details['platformRole']])).toEqual([
       [tenantId, id, 'PLATFORM_OPERATOR_WRITE'],
       [tenantId, id, 'PLATFORM_ADMIN'],

@@ -79,6 +79,8 @@ export const AUDIT_EVENTS = {
   USER_INVITED: { severity: 'INFO', meaning: 'An invitation was sent.' },
   USER_INVITATION_REVOKED: { severity: 'INFO', meaning: 'An invitation was taken back.' },
   USER_INVITATION_ACCEPTED: { severity: 'INFO', meaning: 'An invitation was accepted.' },
+  USER_EMAIL_CHANGE_REQUESTED: { severity: 'HIGH', meaning: 'Somebody with the password asked for another e-mail address.' },
+  USER_EMAIL_CHANGED: { severity: 'HIGH', meaning: 'An e-mail address was changed, after both addresses agreed.' },
   SESSION_STARTED: { severity: 'INFO', meaning: 'A person logged in.' },
   SESSION_ENDED: { severity: 'INFO', meaning: 'A session was ended.' },
   SESSION_REUSED: { severity: 'HIGH', meaning: 'A spent refresh token came again: its whole family was revoked.' },

@@ -54,6 +54,31 @@ export const AUTH_ERRORS = {
     title: 'The tenant is frozen',
     meaning: 'It may be read, but nothing in it changes and nothing of it connects until the platform opens it again.',
   },
+  RECOVERY_TOKEN_INVALID: {
+    status: 400,
+    title: 'The recovery token is not valid',
+    meaning: 'It is not one of ours, older than 5 minutes, or was used before; ask for a new one.',
+  },
+  CONFIRMATION_TOKEN_INVALID: {
+    status: 400,
+    title: 'The confirmation is not valid',
+    meaning: 'It is not one of ours, older than an hour, or was used before; ask for the change again.',
+  },
+  INVITATION_INVALID: {
+    status: 400,
+    title: 'The invitation is not valid',
+    meaning: 'It is not one of ours, older than 168 hours, was used or taken back, or whoever sent it may no longer give that role.',
+  },
+  INVITATION_NOT_FOUND: {
+    status: 404,
+    title: 'No such invitation',
+    meaning: 'No pending invitation of your tenant has this id.',
+  },
+  MAIL_NOT_CONFIGURED: {
+    status: 503,
+    title: 'There is no mail server',
+    meaning: 'The route sends a mail, and the installation has no `SMTP_URL`.',
+  },
   PAT_NOT_FOUND: {
     status: 404,
     title: 'No such access token',

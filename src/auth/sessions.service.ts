@@ -9,7 +9,7 @@ import { decodeCursor, DEFAULT_PAGE, pageOf, type Page } from '../platform/http/
 import { AccessTokens } from './access-tokens.js';
 import { authError } from './auth.errors.js';
 import { RefreshSecrets } from './refresh-secrets.js';
-import { REFRESH_TTL_MS, SESSION_TTL_MS, type Grant, type Origin, type Session, type SessionEnd, type Transport } from './session.js';
+import { REFRESH_TTL_MS, SESSION_TTL_MS, type Grant, type Origin, type Session, type SessionChoice, type SessionEnd, type Transport } from './session.js';
 import { SessionsRepository } from './sessions.repository.js';
 
 const MAX_USER_AGENT = 256;
@@ -89,7 +89,7 @@ export class SessionsService {
   endAll(
     tx: Transaction,
     userId: string,
-    which: { only: string } | { tenantId: string } | { except: string },
+    which: SessionChoice,
     reason: SessionEnd,
   ): Promise<string[]> {
     return this.repository.end(tx, userId, which, new Date(this.clock.now()), reason);

@@ -6,6 +6,7 @@ import { DataKeys } from './crypto/data-keys.js';
 import { appDataSource, type EntityClass } from './database/data-source.js';
 import { Pools } from './database/pools.js';
 import { Transactions } from './database/transactions.js';
+import { Mailer, mailerFor } from './mail/mailer.js';
 import { KeyValueStore } from './redis/key-value.js';
 import { Health } from './telemetry/health.js';
 import { Metrics } from './telemetry/metrics.js';
@@ -39,9 +40,10 @@ export class PlatformModule implements OnApplicationShutdown {
         Transactions,
         DataKeys,
         Health,
+        { provide: Mailer, useFactory: () => mailerFor(config) },
         { provide: Metrics, useFactory: () => new Metrics() },
       ],
-      exports: [CONFIG, Clock, KeyValueStore, DataSource, Pools, Transactions, DataKeys, Health, Metrics],
+      exports: [CONFIG, Clock, KeyValueStore, DataSource, Pools, Transactions, DataKeys, Health, Mailer, Metrics],
     };
   }
 

@@ -58,6 +58,11 @@ export class AccountsService {
     return this.repository.insertMembership(tx, tenantId, userId, role);
   }
 
+  /** Answers false when another account has the address. The scope must hold account and address. */
+  setEmail(tx: Transaction, id: string, email: string): Promise<boolean> {
+    return this.repository.setEmail(tx, id, email);
+  }
+
   /** The scope must hold the account. */
   setPasswordHash(tx: Transaction, id: string, passwordHash: string): Promise<void> {
     return this.repository.setPasswordHash(tx, id, passwordHash);

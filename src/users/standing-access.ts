@@ -3,6 +3,8 @@ import type { Transaction } from '../platform/database/transactions.js';
 export interface EndedAccess {
   readonly sessionsEnded: number;
   readonly patsRevoked: number;
+  /** Invitations that the person had sent. */
+  readonly invitationsRevoked: number;
 }
 
 export type AccessEnd = 'membership-disabled' | 'membership-removed';

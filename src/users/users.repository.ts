@@ -87,6 +87,13 @@ export class UsersRepository {
     });
   }
 
+  async setEmail(tx: Transaction, id: string, email: string): Promise<boolean> {
+    const taken = await tx.query('SELECT 1 FROM users WHERE email_key = $1 AND id <> $2', [emailKey(email), id]);
+    if (taken.length > 0) return false;
+    await tx.query('UPDATE users SET email = $2, email_key = $3, updated_at = now() WHERE id = $1', [id, email, emailKey(email)]);
+    return true;
+  }
+
   async setPasswordHash(tx: Transaction, id: string, passwordHash: string): Promise<void> {
     await tx.query('UPDATE users SET password_hash = $2, updated_at = now() WHERE id = $1', [id, passwordHash]);
   }

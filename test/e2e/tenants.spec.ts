@@ -126,7 +126,7 @@ describe('a frozen tenant', () => {
     const { id, client_secret: password } = device.body;
     const connect = () => mqttConnect(app.broker!.port, { clientId: id, username: id, password });
     const { client } = await connect();
-    const closed = within(new Promise((resolve) => client.once('close', resolve)), 'the ejection', 1_000);
+    const closed = within(new Promise<void>((resolve) => client.once('close', () => resolve())), 'the ejection', 1_000);
     const frozen = await app.call<TenantBody>('POST', `/tenants/${made.id}/freeze`, { reason: 'unpaid' });
     expect([frozen.status, frozen.body.status, frozen.body.subjects]).toEqual([200, 'FROZEN', 1]);
     await closed;

@@ -102,6 +102,16 @@ export class DevicesService {
     return this.noted(tx, device.id);
   }
 
+  /** Takes a locked device out of all its groups; answers which. */
+  async leaveGroups(tx: Transaction, id: string): Promise<readonly string[]> {
+    const { groups } = await this.get(tx, id);
+    if (groups.length === 0) return [];
+    await this.groups.removeMembers(tx, groups, [id]);
+    await this.noted(tx, id);
+    this.changes.narrowed(tx, 'device', [id], 'MEMBER_REMOVED');
+    return groups;
+  }
+
   /** Every device and service account of the transaction's tenant that has not ended. */
   subjects(tx: Transaction): Promise<Subject[]> {
     return this.devices.subjects(tx);

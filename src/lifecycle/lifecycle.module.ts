@@ -9,6 +9,8 @@ import { BulkRegistration } from './bulk.js';
 import { EjectionJobs } from './ejection-jobs.js';
 import { EjectionWorker } from './ejection-worker.js';
 import { Ejector } from './ejector.js';
+import { IncidentsController } from './incidents.controller.js';
+import { IncidentsService } from './incidents.service.js';
 import { LifecycleController } from './lifecycle.controller.js';
 import { LifecycleService } from './lifecycle.service.js';
 import { RegistrationController } from './registration.controller.js';
@@ -23,8 +25,8 @@ import { TrustService } from './trust.service.js';
 @Global()
 @Module({
   imports: [AuditModule, DevicesModule, CredentialsModule, RateLimitModule, UsersModule],
-  controllers: [RegistrationController, LifecycleController, ServiceAccountsLifecycleController, TenantsLifecycleController],
-  providers: [LifecycleService, RegistrationService, BulkRegistration, TrustService, Ejector, EjectionJobs, EjectionWorker, TenantsLifecycleService, TenantPurge],
+  controllers: [RegistrationController, LifecycleController, ServiceAccountsLifecycleController, TenantsLifecycleController, IncidentsController],
+  providers: [LifecycleService, RegistrationService, BulkRegistration, TrustService, Ejector, EjectionJobs, EjectionWorker, TenantsLifecycleService, TenantPurge, IncidentsService],
   exports: [LifecycleService],
 })
 export class LifecycleModule {

@@ -5,6 +5,7 @@ import type { Keyset } from '../platform/http/paging.js';
 import type { DeviceRecord, DeviceStatus, ProofKind } from './device.js';
 import { devicesError } from './devices.errors.js';
 import { tenantOf } from './tenant-scope.js';
+import type { Subject } from './narrowing.js';
 
 /** Filters of a list; all that are given must hold. */
 export interface DeviceFilter {
@@ -146,6 +147,14 @@ export class DevicesRepository {
   }
 
   /** Writes the changes and raises the version. The row is locked by the caller. */
+  async subjects(tx: Transaction): Promise<Subject[]> {
+    return tx.query<Subject>(
+      `SELECT 'device' AS kind, id, tenant_id AS "tenantId" FROM devices WHERE tenant_id = $1 AND status <> 'DECOMMISSIONED'
+       UNION ALL SELECT 'service', id, tenant_id FROM service_accounts WHERE tenant_id = $1 AND status = 'ACTIVE'`,
+      [tenantOf(tx)],
+    );
+  }
+
   async update(tx: Transaction, id: string, changes: DeviceChanges): Promise<void> {
     const params: unknown[] = [tenantOf(tx), id];
     const sets = ['version = version + 1', 'updated_at = now()'];

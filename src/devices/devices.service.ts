@@ -18,6 +18,7 @@ import { FactsChanges } from './facts-changes.js';
 import { GroupsRepository } from './groups.repository.js';
 import { CredentialHoldings, type HoldingQuestion } from './holdings.js';
 import { metadataProblem } from './metadata.js';
+import type { Subject } from './narrowing.js';
 
 /** A device to register. `groups` are ids. */
 export interface NewDevice extends DeviceChanges {
@@ -115,6 +116,21 @@ export class DevicesService {
     const done = await this.devices.updateStatus(tx, device.id, device.status, to, reason);
     if (!done) throw platformError('CONFLICT');
     return this.noted(tx, device.id);
+  }
+
+  /** Takes a locked device out of all its groups; answers which. */
+  async leaveGroups(tx: Transaction, id: string): Promise<readonly string[]> {
+    const { groups } = await this.get(tx, id);
+    if (groups.length === 0) return [];
+    await this.groups.removeMembers(tx, groups, [id]);
+    await this.noted(tx, id);
+    this.changes.narrowed(tx, 'device', [id], 'MEMBER_REMOVED');
+    return groups;
+  }
+
+  /** Every device and service account of the transaction's tenant that has not ended. */
+  subjects(tx: Transaction): Promise<Subject[]> {
+    return this.devices.subjects(tx);
   }
 
   /** For changes of other rooms that the gate must see at once, such as a rotated secret. @returns the new version of the facts. */

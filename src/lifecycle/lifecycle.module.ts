@@ -11,19 +11,42 @@ import { EjectionJobs } from './ejection-jobs.js';
 import { EjectionWorker } from './ejection-worker.js';
 import { Ejector } from './ejector.js';
 import { GatewayAccount } from './gateway-account.js';
+import { IncidentsController } from './incidents.controller.js';
+import { IncidentsService } from './incidents.service.js';
 import { LifecycleController } from './lifecycle.controller.js';
 import { LifecycleService } from './lifecycle.service.js';
 import { RegistrationController } from './registration.controller.js';
 import { RegistrationService } from './registration.service.js';
 import { ServiceAccountsLifecycleController } from './service-accounts-lifecycle.controller.js';
+import { TenantPurge } from './tenant-purge.js';
+import { TenantsLifecycleController } from './tenants-lifecycle.controller.js';
+import { TenantsLifecycleService } from './tenants-lifecycle.service.js';
 import { TrustService } from './trust.service.js';
 
 /** Global, since it exists once only: with the form of `BrokerControl` that `forRoot` was given. */
 @Global()
 @Module({
   imports: [AuditModule, DevicesModule, CredentialsModule, DeviceSecretsModule, RateLimitModule, UsersModule],
-  controllers: [RegistrationController, LifecycleController, ServiceAccountsLifecycleController],
-  providers: [LifecycleService, RegistrationService, BulkRegistration, TrustService, Ejector, EjectionJobs, EjectionWorker, GatewayAccount],
+  controllers: [
+    RegistrationController,
+    LifecycleController,
+    ServiceAccountsLifecycleController,
+    TenantsLifecycleController,
+    IncidentsController,
+  ],
+  providers: [
+    LifecycleService,
+    RegistrationService,
+    BulkRegistration,
+    TrustService,
+    Ejector,
+    EjectionJobs,
+    EjectionWorker,
+    GatewayAccount,
+    TenantsLifecycleService,
+    TenantPurge,
+    IncidentsService,
+  ],
   exports: [LifecycleService, GatewayAccount],
 })
 export class LifecycleModule {

@@ -166,5 +166,5 @@ function fits(change: Change, from: DeviceStatus): boolean {
 }
 
 function by(me: TenantPrincipal, deviceId: string, reason: string): Omit<Change, 'event' | 'to'> {
-  return { tenantId: me.tenantId, deviceId, reason, actor: actorOf(me), userId: me.kind === 'user' ? me.id : null };
+  return { tenantId: me.tenantId, deviceId, reason, actor: actorOf(me), userId: me.kind === 'user' || me.kind === 'pat' ? me.id : null };
 }

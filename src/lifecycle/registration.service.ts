@@ -76,7 +76,7 @@ export class RegistrationService {
       type: 'DEVICE_REGISTERED',
       tenantId: me.tenantId,
       deviceId: device.id,
-      userId: me.kind === 'user' ? me.id : null,
+      userId: me.kind === 'user' || me.kind === 'pat' ? me.id : null,
       actor: actorOf(me),
       details: { slug: device.slug, status: device.status, credentials: [...(newborns[index]?.kinds ?? [])], groups: device.groups },
     })));

@@ -7,6 +7,7 @@ import { appDataSource, type EntityClass } from './database/data-source.js';
 import { Pools } from './database/pools.js';
 import { Transactions } from './database/transactions.js';
 import { InternalRoutes } from './http/internal-routes.js';
+import { Mailer, mailerFor } from './mail/mailer.js';
 import { KeyValueStore } from './redis/key-value.js';
 import { Health } from './telemetry/health.js';
 import { Metrics } from './telemetry/metrics.js';
@@ -41,9 +42,10 @@ export class PlatformModule implements OnApplicationShutdown {
         DataKeys,
         Health,
         InternalRoutes,
+        { provide: Mailer, useFactory: () => mailerFor(config) },
         { provide: Metrics, useFactory: () => new Metrics() },
       ],
-      exports: [CONFIG, Clock, KeyValueStore, DataSource, Pools, Transactions, DataKeys, Health, InternalRoutes, Metrics],
+      exports: [CONFIG, Clock, KeyValueStore, DataSource, Pools, Transactions, DataKeys, Health, InternalRoutes, Mailer, Metrics],
     };
   }
 

@@ -60,6 +60,7 @@ export interface Config {
     readonly topicProfile: TopicProfile;
   };
   readonly web: { readonly jwtSecret: string; readonly registration: 'locked' | 'open' };
+  readonly mail: { readonly smtpUrl?: string; readonly from: string };
   readonly deviceTokens: { readonly hs256Secret?: string; readonly profiles: readonly TokenProfile[] };
   readonly masterKeys: readonly MasterKey[];
   readonly adminKey: string;

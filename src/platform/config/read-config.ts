@@ -81,6 +81,10 @@ export function readConfig(given: Environment, generated: GeneratedSecrets = {},
       jwtSecret: reader.text('JWT_SECRET') ?? '',
       registration: reader.choice('REGISTRATION', ['locked', 'open']),
     },
+    mail: {
+      smtpUrl: reader.url('SMTP_URL', ['smtp:', 'smtps:']),
+      from: reader.text('MAIL_FROM') ?? 'Portcullis <noreply@localhost>',
+    },
     deviceTokens: { hs256Secret: reader.text('MQTT_JWT_SECRET'), profiles: readTokenProfiles(reader) },
     masterKeys: readMasterKeys(reader),
     adminKey: reader.text('ADMIN_KEY') ?? '',
@@ -144,6 +148,9 @@ function checkProduction(reader: Reader, config: Config): void {
     if (value === undefined) reader.complain(name, 'is required in production');
   }
   if (!config.messages.requireSignatures) reader.complain('REQUIRE_HMAC_SIGNATURES', 'must be true in production');
+  if (config.mail.smtpUrl !== undefined && reader.text('MAIL_FROM') === undefined) {
+    reader.complain('MAIL_FROM', 'is required in production with SMTP_URL');
+  }
   if (config.http.publicUrl.startsWith('http://')) reader.complain('PUBLIC_URL', 'must be https in production');
   if (config.database.ssl.mode === 'disable' && reader.text('DB_SSL_MODE') !== 'disable') {
     reader.complain('DB_SSL_MODE', 'must be set in production');

@@ -56,6 +56,8 @@ export const VARIABLES = {
     variable('ADMIN_EMAIL', 'admin@localhost.localdomain', 'First admin, created when there is no user at all. Required in production at the first start.'),
     variable('ADMIN_PASSWORD', '', 'Password of the first admin; without it one is generated and printed once (not in production).'),
     variable('REGISTRATION', 'locked', '`locked`: only an ADMIN registers people; `open`: anyone, without role and membership.'),
+    variable('SMTP_URL', '', 'Mail server, `smtp://` or `smtps://`, with user and password if it wants them. Unset: links are logged in development, and routes that need mail are refused in production.'),
+    variable('MAIL_FROM', 'Portcullis <noreply@localhost>', 'Sender of mails. Required in production with `SMTP_URL`.'),
   ],
   Broker: [
     variable('MQTT_URL', '', 'The external broker, as a service client reaches it. Unset: the embedded broker.'),

@@ -142,10 +142,11 @@ export class CredentialMaterials implements OnModuleInit {
   private async open(version: number, { secrets, revoked }: PlainMaterial): Promise<CredentialMaterial> {
     const live: SecretMaterial[] = [];
     const ended: SecretMaterial[] = [];
-    for (const { id, keyId, digest, live: isLive, ...validity } of secrets) {
+    for (const { id, keyId, digest, live: isLive, notBefore, expiresAt, revoked: isRevoked } of secrets) {
       const dataKey = this.keys.peek(keyId) ?? (await this.keys.find(keyId));
       if (dataKey === null) throw new Error(`no data key ${keyId} for the secret ${id}`);
-      const secret = { ...validity, credentialId: id, key: dataKey.key, digest: Buffer.from(digest, 'base64') };
+      // Without a spread: its results have each a hidden class of their own.
+      const secret = { credentialId: id, key: dataKey.key, digest: Buffer.from(digest, 'base64'), notBefore, expiresAt, revoked: isRevoked };
       (isLive ? live : ended).push(secret);
     }
     return { version, live, ended, revoked: new Set(revoked) };

@@ -198,7 +198,8 @@ export class VersionedCache<T, P = unknown> {
     const stored = await this.shared.read(id);
     if (stored.entry && stored.entry.version >= pending.floor && this.isTrusted(stored.entry)) {
       this.count('store');
-      return answer(this.remember(id, { ...stored.entry, generation }), false);
+      const { value, version, confirmedAt } = stored.entry;
+      return answer(this.remember(id, { value, version, confirmedAt, generation }), false);
     }
     if (this.options.clock.now() < this.sourceDoubtedUntil) {
       const last = this.lastResort(id, stored, pending);

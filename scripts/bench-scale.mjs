@@ -64,7 +64,7 @@ async function measure() {
   const file = path.join(folder, 'devices.ndjson');
   await register(app, file, 0, FEW);
   await load.call('prepare', { file, secret: opened.secret });
-  await load.call('connectAll', { port: opened.port, from: 0, to: FEW });
+  await load.call('connectAll', { port: opened.port, from: 0, to: FEW, connections: CONNECTIONS });
   const few = await latency(load, opened.port, FEW);
 
   note('Registering the rest…');
@@ -80,9 +80,10 @@ async function measure() {
   await load.call('prepare', { file, secret: opened.secret });
   const connects = { answers: 0, seconds: 0 };
   for (let from = 0; from < total; from += BULK) {
-    const part = await load.call('connectAll', { port: opened.port, from, to: Math.min(total, from + BULK) });
+    const part = await load.call('connectAll', { port: opened.port, from, to: Math.min(total, from + BULK), connections: CONNECTIONS });
     connects.answers += part.answers;
     connects.seconds += part.seconds;
+    if (from % 25_000 === 0) note(`  ${from}, ${Math.round(part.answers / part.seconds)}/s`);
   }
   const connected = await app.call('memory');
   const many = await latency(load, opened.port, total);

@@ -53,13 +53,17 @@ async function withConnections(port, connections, run) {
   }
 }
 
-/** Every device from `from` to `to` connects once, one after another. */
-async function connectAll({ port, from, to }) {
+/** Every device from `from` to `to` connects once, one after another on each kept connection. */
+async function connectAll({ port, from, to, connections }) {
   const started = performance.now();
   let next = from;
-  await withConnections(port, 1, ([socket], done) => {
-    const send = () => (next < to ? socket.write(connectOf(devices[next++])) : done());
-    send();
+  let underWay = connections;
+  await withConnections(port, connections, (sockets, done) => {
+    const send = (socket) => {
+      if (next < to) socket.write(connectOf(devices[next++]));
+      else if (--underWay === 0) done();
+    };
+    sockets.forEach(send);
     return send;
   });
   return { answers: to - from, seconds: (performance.now() - started) / 1000 };

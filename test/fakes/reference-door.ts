@@ -56,7 +56,9 @@ function mayDo(subject: KnownSubject, of: (name: string) => string): boolean {
   if (of('mountpoint') !== '' || !['', '0', '1', '2'].includes(of('qos'))) return false;
   if (!['', 'true', 'false', '0', '1'].includes(of('retain'))) return false;
   const topic = of('topic');
-  if (of('action') === 'publish') return !/[+#\0]/.test(topic) && subject.publish.some((rule) => covers(rule, topic));
+  // Controls and what has no UTF-8 form may be refused by any server (MQTT 5 §1.5.4); too long or too deep is refused too.
+  if (/\p{Cc}|\p{Cs}/u.test(topic) || Buffer.byteLength(topic) > 65_535 || topic.split('/').length > 128) return false;
+  if (of('action') === 'publish') return !/[+#]/.test(topic) && subject.publish.some((rule) => covers(rule, topic));
   if (of('action') !== 'subscribe') return false;
   const filter = topic.replace(/^\$share\/[^/+#]+\//, '');
   return subject.subscribe.some((rule) => covers(rule, filter));

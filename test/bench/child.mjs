@@ -28,6 +28,7 @@ export class Child {
   #process;
   #waiting = new Map();
   #next = 1;
+  #gone;
 
   constructor(file, { core, env = {} } = {}) {
     const command = [process.execPath, '--enable-source-maps', fileURLToPath(new URL(file, import.meta.url))];
@@ -36,7 +37,6 @@ export class Child {
     this.#process = spawn(program, words, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], env: { ...process.env, ...env } });
     this.#process.on('message', ({ id, result, error }) => {
       const call = this.#waiting.get(id);
-      this.#waiting.delete(id);
       if (error === undefined) call?.resolve(result);
       else call?.reject(new Error(`${file}: ${error}`));
     });
@@ -44,19 +44,25 @@ export class Child {
       this.#process.once('error', resolve);
       this.#process.once('exit', resolve);
     });
-    void this.ended.then((why) => {
-      for (const { reject } of this.#waiting.values()) reject(new Error(`${file} ended: ${why?.message ?? why}`));
-      this.#waiting.clear();
+    this.#gone = this.ended.then((why) => {
+      throw new Error(`${file} ended: ${why?.message ?? why}`);
     });
+    // Looked at by those who wait for an answer; nobody may.
+    this.#gone.catch(() => undefined);
   }
 
-  /** Calls a function that the child serves; rejects after a minute. */
-  call(name, argument) {
+  /** Calls a function that the child serves; rejects when the child has ended, and after a minute. */
+  async call(name, argument) {
     const id = this.#next++;
     const answered = new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
     const timer = setTimeout(() => this.#waiting.get(id)?.reject(new Error(`${name} took too long`)), CALL_LIMIT_MS);
-    this.#process.send({ id, name, argument });
-    return answered.finally(() => clearTimeout(timer));
+    if (this.#process.connected) this.#process.send({ id, name, argument });
+    try {
+      return await Promise.race([answered, this.#gone]);
+    } finally {
+      clearTimeout(timer);
+      this.#waiting.delete(id);
+    }
   }
 
   /** Asks the child to leave, and ends it if it does not. */

@@ -5,13 +5,14 @@ import os from 'node:os';
 export function summarize({ targets, measured, latencies, audit, conditions }) {
   const rows = targets.map(({ name, measure }) => {
     const runs = measured.get(name);
-    const of = (other) => runs.map(({ rps }, round) => rps / measured.get(other)[round].rps);
-    const ratios = measure === undefined ? null : of(measure);
+    const ratios = measure === undefined ? null : runs.map(({ rps }, round) => rps / measured.get(measure)[round].rps);
+    const cpuRatios = measure === undefined ? null : runs.map(({ cpu }, round) => measured.get(measure)[round].cpu / cpu);
     return {
       name,
       measure: measure ?? null,
       ratio: ratios && median(ratios),
       ratios,
+      cpuRatio: cpuRatios && median(cpuRatios),
       rps: median(runs.map(({ rps }) => rps)),
       cpuMicroseconds: median(runs.map(({ cpu }) => cpu)),
       serverBusy: median(runs.map(({ serverBusy }) => serverBusy)),
@@ -26,14 +27,15 @@ export function summarize({ targets, measured, latencies, audit, conditions }) {
 }
 
 export function markdown({ conditions, machine, audit, rows }) {
-  const header = ['', 'ratio', 'rounds', 'requests/s', 'server CPU µs', 'server busy', 'generator busy', 'p50 ms', 'p99 ms', 'at requests/s'];
+  const header = ['', 'ratio', 'of the rounds', 'ratio of CPU', 'requests/s', 'server CPU µs', 'server busy', 'generator busy', 'p50 ms', 'p99 ms', 'at requests/s'];
   const table = [
     header,
     header.map((_, index) => (index === 0 ? '---' : '---:')),
-    ...rows.map(({ name, ratio, ratios, rps, cpuMicroseconds, serverBusy, loadBusy, latency }) => [
+    ...rows.map(({ name, ratio, ratios, cpuRatio, rps, cpuMicroseconds, serverBusy, loadBusy, latency }) => [
       name,
       ratio === null ? '1' : `**${ratio.toFixed(2)}**`,
       ratios === null ? '' : `${Math.min(...ratios).toFixed(2)}–${Math.max(...ratios).toFixed(2)}`,
+      cpuRatio === null ? '1' : cpuRatio.toFixed(2),
       thousands(rps),
       cpuMicroseconds.toFixed(1),
       percent(serverBusy),

@@ -7,6 +7,7 @@ import { Audit1764000000005 } from './1764000000005-audit.js';
 import { Idempotency1764000000006 } from './1764000000006-idempotency.js';
 import { Ejections1764000000007 } from './1764000000007-ejections.js';
 import { AuditRetention1764000000008 } from './1764000000008-audit-retention.js';
+import { Pki1764000000010 } from './1764000000010-pki.js';
 
 /** Every migration, oldest first. Written SQL: what runs is what was reviewed. */
 export const MIGRATIONS = [
@@ -18,4 +19,5 @@ export const MIGRATIONS = [
   Idempotency1764000000006,
   Ejections1764000000007,
   AuditRetention1764000000008,
+  Pki1764000000010,
 ] satisfies (new () => MigrationInterface)[];

@@ -52,6 +52,12 @@ export const VARIABLES = {
     variable('ADMIN_KEY', '', 'Lets a provisioning station register devices into `default` (`X-Admin-Key`).'),
     variable('SECRETS_MASTER_KEYS', '', '`kid:base64` of 32 bytes, comma-separated; the first seals, all open.'),
   ],
+  Certificates: [
+    variable('PKI_PUBLIC_URL', 'http://localhost:{PORT}', 'Base of the URLs in certificates (revocation lists, OCSP, issuers), as brokers and devices reach `/pki/*`. Plain HTTP is fine: all of it is signed.'),
+    variable('PKI_KEY_TYPE', 'EC', '`EC` (P-256) or `RSA` (3072 bits): keys of authorities that are made here.'),
+    variable('PKI_CRL_FILE', '', 'File that always holds the current revocation lists as PEM, for Mosquitto’s `crlfile`; replaced in one step.'),
+    variable('DEVICE_TLS_PORT', '', 'TLS listener on which a device proves itself with its certificate, to renew it. Unset: off.'),
+  ],
   People: [
     variable('ADMIN_EMAIL', 'admin@localhost.localdomain', 'First admin, created when there is no user at all. Required in production at the first start.'),
     variable('ADMIN_PASSWORD', '', 'Password of the first admin; without it one is generated and printed once (not in production).'),

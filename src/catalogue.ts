@@ -5,6 +5,7 @@ import { DEVICES_ERRORS } from './devices/devices.errors.js';
 import { IDEMPOTENCY_ERRORS } from './idempotency/idempotency.errors.js';
 import { LIFECYCLE_ERRORS } from './lifecycle/lifecycle.errors.js';
 import type { ErrorCatalogue } from './platform/problem/app-error.js';
+import { PKI_ERRORS } from './pki/pki.errors.js';
 import { PLATFORM_ERRORS } from './platform/problem/platform.errors.js';
 import { RATE_LIMIT_ERRORS } from './rate-limit/rate-limit.errors.js';
 import { USERS_ERRORS } from './users/users.errors.js';
@@ -18,6 +19,7 @@ export const ERROR_CATALOGUES: readonly ErrorCatalogue[] = [
   DEVICES_ERRORS,
   CREDENTIALS_ERRORS,
   LIFECYCLE_ERRORS,
+  PKI_ERRORS,
   RATE_LIMIT_ERRORS,
   IDEMPOTENCY_ERRORS,
 ];

@@ -12,8 +12,8 @@ export interface Principal {
   readonly permissions: ReadonlySet<Permission>;
   readonly sessionId: string | null;
   /** How the credential travelled: a cookie needs a CSRF token on writes. */
-  readonly credential: 'bearer' | 'cookie' | 'basic' | 'admin-key';
-  /** Of a device: the client secret that proved it. What it gets with it descends from it. */
+  readonly credential: 'bearer' | 'cookie' | 'basic' | 'certificate' | 'admin-key';
+  /** Of a device: the client secret or certificate that proved it. What it gets with it descends from it. */
   readonly credentialId?: string;
 }
 

@@ -4,6 +4,7 @@ import { CredentialsGate, type ProofVerdict } from '../credentials/credentials.g
 import { DevicesGate, type FactsAnswer } from '../devices/devices.gate.js';
 import type { Facts } from '../devices/facts.js';
 import { LifecycleService } from '../lifecycle/lifecycle.service.js';
+import { PkiGate, type CertificateVerdict } from '../pki/pki.gate.js';
 import { Clock } from '../platform/clock/clock.js';
 import { CONFIG, type Config } from '../platform/config/config.js';
 import { logger } from '../platform/telemetry/logger.js';
@@ -11,7 +12,7 @@ import { RateLimitGate } from '../rate-limit/rate-limit.gate.js';
 import { decideAcl, readAclClaim, type AclClaim } from './acl.decision.js';
 import { BrokerMetrics } from './broker.metrics.js';
 import { decideConnect, judgeStanding } from './connect.decision.js';
-import { isCompactJws, looksLikeOurs, readClaim, readSubject, type Claim } from './identity.js';
+import { isCompactJws, looksLikeOurs, readClaim, readSubject, showsCertificate, type Claim } from './identity.js';
 import { readAclQuestion, readConnectQuestion, type AclQuestion, type ConnectQuestion } from './question.js';
 import type { DoorReason } from './reasons.js';
 
@@ -35,6 +36,7 @@ interface Grant {
 }
 
 type Eventually<T> = T | Promise<T>;
+type Verdict = ProofVerdict | CertificateVerdict;
 
 /**
  * The hot path, one straight line a callback: question, facts, proof, decision, then (refusals only) counting, then the
@@ -50,6 +52,7 @@ export class BrokerLine {
     private readonly clock: Clock,
     private readonly devices: DevicesGate,
     private readonly credentials: CredentialsGate,
+    private readonly pki: PkiGate,
     private readonly rateLimit: RateLimitGate,
     private readonly audit: AuditStream,
     private readonly lifecycle: LifecycleService,
@@ -107,7 +110,7 @@ export class BrokerLine {
     if (standing !== null) return this.refuseConnect(question, standing, facts);
     const now = this.clock.now();
     return settle(
-      this.credentials.check(claim.proof, facts, now),
+      claim.proof.kind === 'certificate' ? this.pki.check(claim.proof, facts, now) : this.credentials.check(claim.proof, facts, now),
       (proof) => this.answerConnect(question, claim, facts, stale, proof, now),
       (error) => this.unanswerable(question, error),
     );
@@ -118,7 +121,7 @@ export class BrokerLine {
     claim: Claim,
     facts: Facts,
     stale: boolean,
-    proof: ProofVerdict,
+    proof: Verdict,
     now: number,
   ): Answer {
     const verdict = decideConnect({ facts, stale, proof, now, jitter: Math.random(), sessionMaxMs: this.config.gate.sessionMaxMs });
@@ -162,7 +165,7 @@ export class BrokerLine {
     return { json: DENY_CONNECT, allow: false, reason };
   }
 
-  private refuseConnect(question: ConnectQuestion | null, reason: string, facts: Facts | null, proof?: ProofVerdict): Answer {
+  private refuseConnect(question: ConnectQuestion | null, reason: string, facts: Facts | null, proof?: Verdict): Answer {
     const answer = { json: DENY_CONNECT, allow: false, reason };
     if (question === null) return answer;
     const claimed = readSubject(question.clientid);
@@ -195,9 +198,14 @@ export class BrokerLine {
     question: ConnectQuestion,
     claimed: string | null,
     reason: string,
-    proof: ProofVerdict | undefined,
+    proof: Verdict | undefined,
   ): { proven: string | null; possession: boolean } {
     if (proof !== undefined) return proof.ok ? { proven: claimed, possession: false } : proof;
+    if (showsCertificate(question)) {
+      const named = question.cert_pem === '' ? null : (this.pki.identify(question.cert_pem)?.subject ?? null);
+      // A certificate at the wrong door counts too: only its holder can have shown it.
+      return { proven: named, possession: named !== null && (named !== claimed || reason === 'USERNAME_MISMATCH' || reason === 'LISTENER_MISMATCH') };
+    }
     if (!isCompactJws(question.password)) return { proven: null, possession: false };
     const proven = this.credentials.identify(question.password)?.subject ?? null;
     return { proven, possession: proven !== null && (proven !== claimed || reason === 'USERNAME_MISMATCH') };

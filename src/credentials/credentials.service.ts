@@ -6,12 +6,13 @@ import { AuditService } from '../audit/audit.service.js';
 import { devicesError } from '../devices/devices.errors.js';
 import { DevicesService } from '../devices/devices.service.js';
 import type { Facts } from '../devices/facts.js';
+import { CredentialHoldings, type HeldCredential } from '../devices/holdings.js';
 import { ServiceAccountsService } from '../devices/service-accounts.service.js';
 import { Clock } from '../platform/clock/clock.js';
 import { CONFIG, type Config } from '../platform/config/config.js';
 import { DataKeys, type DataKey } from '../platform/crypto/data-keys.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
-import { DEFAULT_PAGE, decodeCursor, pageOf, type Page } from '../platform/http/paging.js';
+import { DEFAULT_PAGE, decodeCursor, pageOf, type Keyset, type Page } from '../platform/http/paging.js';
 import { digestSecret, newSecret, SECRET_PURPOSE } from './client-secret.js';
 import { MAX_LIVE_SECRETS, ROTATION_OVERLAP_MS, stateOf } from './credential.js';
 import type { CredentialOwner, CredentialView } from './credential.js';
@@ -68,6 +69,7 @@ export class CredentialsService {
     private readonly keys: DataKeys,
     private readonly transactions: Transactions,
     private readonly devices: DevicesService,
+    private readonly holdings: CredentialHoldings,
     private readonly serviceAccounts: ServiceAccountsService,
     private readonly repository: CredentialsRepository,
     private readonly signingKeys: SigningKeysService,
@@ -165,7 +167,10 @@ export class CredentialsService {
       const { id, tenantId } = await this.devices.get(tx, deviceId);
       const rows = await this.repository.list(tx, { kind: 'device', id, tenantId }, { after, limit: limit + 1 });
       const now = this.clock.now();
-      return pageOf(rows, limit, ({ at, id: rowId }) => ({ at, id: rowId }), (row) => viewOf(row, now));
+      const own = rows.map((row) => ({ key: { at: row.at, id: row.id }, view: viewOf(row, now) }));
+      const others = (await this.holdings.page(tx, id, after, limit + 1)).map(({ key, ...held }) => ({ key, view: elsewhere(held) }));
+      const all = [...own, ...others].sort((a, b) => compareKeys(a.key, b.key)).slice(0, limit + 1);
+      return pageOf(all, limit, ({ key }) => key, ({ view }) => view);
     });
   }
 
@@ -281,4 +286,14 @@ function viewOf(row: CredentialRow, now: number): CredentialView {
     parentId: row.parent_id,
     lastUsedAt: row.last_used_at,
   };
+}
+
+/** What another room keeps; when it was superseded or revoked is that room's to tell. */
+function elsewhere(held: Omit<HeldCredential, 'key'>): CredentialView {
+  return { ...held, supersededAt: null, revokedAt: null };
+}
+
+/** Times of cursors are all written alike, so text sorts as time does. */
+function compareKeys(a: Keyset, b: Keyset): number {
+  return a.at === b.at ? (a.id < b.id ? -1 : 1) : a.at < b.at ? -1 : 1;
 }

@@ -2,9 +2,12 @@ import { Global, Module, type DynamicModule } from '@nestjs/common';
 import { AuditModule } from '../audit/audit.module.js';
 import { CredentialsModule } from '../credentials/credentials.module.js';
 import { DevicesModule } from '../devices/devices.module.js';
+import { PkiModule } from '../pki/pki.module.js';
 import { RateLimitModule } from '../rate-limit/rate-limit.module.js';
 import { BrokerControl } from './broker-control.js';
 import { BulkRegistration } from './bulk.js';
+import { CertificationController } from './certification.controller.js';
+import { CertificationService } from './certification.service.js';
 import { EjectionJobs } from './ejection-jobs.js';
 import { EjectionWorker } from './ejection-worker.js';
 import { Ejector } from './ejector.js';
@@ -18,9 +21,9 @@ import { TrustService } from './trust.service.js';
 /** Global, since it exists once only: with the form of `BrokerControl` that `forRoot` was given. */
 @Global()
 @Module({
-  imports: [AuditModule, DevicesModule, CredentialsModule, RateLimitModule],
-  controllers: [RegistrationController, LifecycleController, ServiceAccountsLifecycleController],
-  providers: [LifecycleService, RegistrationService, BulkRegistration, TrustService, Ejector, EjectionJobs, EjectionWorker],
+  imports: [AuditModule, DevicesModule, CredentialsModule, PkiModule, RateLimitModule],
+  controllers: [RegistrationController, LifecycleController, CertificationController, ServiceAccountsLifecycleController],
+  providers: [LifecycleService, RegistrationService, BulkRegistration, TrustService, CertificationService, Ejector, EjectionJobs, EjectionWorker],
   exports: [LifecycleService],
 })
 export class LifecycleModule {

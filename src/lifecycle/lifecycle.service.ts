@@ -10,7 +10,9 @@ import { DevicesService } from '../devices/devices.service.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
 import { isAppError } from '../platform/problem/app-error.js';
 import { logger } from '../platform/telemetry/logger.js';
+import { CertificatesService } from '../pki/certificates.service.js';
 import { RateLimitGate } from '../rate-limit/rate-limit.gate.js';
+import { CertificationService } from './certification.service.js';
 import type { EjectionJob } from './ejection-jobs.js';
 import { Ejector, type Ejection } from './ejector.js';
 import { Stopwatch } from './stopwatch.js';
@@ -38,6 +40,8 @@ export class LifecycleService {
     private readonly devices: DevicesService,
     private readonly gate: DevicesGate,
     private readonly credentials: CredentialsService,
+    private readonly certificates: CertificatesService,
+    private readonly certification: CertificationService,
     private readonly audit: AuditService,
     private readonly ejector: Ejector,
     private readonly rateLimit: RateLimitGate,
@@ -75,6 +79,7 @@ export class LifecycleService {
     const change: Change = { ...by(me, deviceId, reason), event: 'DEVICE_DECOMMISSIONED', to: 'DECOMMISSIONED' };
     return this.changeAndEject(change, true, async (tx) => {
       await this.credentials.revokeAll(tx, { kind: 'device', id: deviceId, tenantId: me.tenantId }, 'DECOMMISSIONED');
+      await this.certification.revokeInside(tx, await this.certificates.live(tx, deviceId), 'cessationOfOperation');
     });
   }
 

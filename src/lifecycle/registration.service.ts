@@ -8,18 +8,22 @@ import type { DeviceRecord } from '../devices/device.js';
 import { DevicesService } from '../devices/devices.service.js';
 import { CONFIG, type Config } from '../platform/config/config.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
+import { CertificatesService, type CertificateGiven } from '../pki/certificates.service.js';
 import type { RegisterDeviceRequest, RequestedKind } from './lifecycle.dto.js';
 
 export interface Registration {
   readonly device: DeviceRecord;
   readonly clientSecret?: string;
   readonly accessToken?: string;
+  readonly certificate?: CertificateGiven;
   readonly topics: { readonly publish: readonly string[]; readonly subscribe: readonly string[] };
 }
 
+type PreparedCertificate = Awaited<ReturnType<CertificatesService['prepare']>>;
+
 const DEFAULT_KINDS: readonly RequestedKind[] = ['secret', 'token'];
 /** Kinds whose rooms are not in this release: refused by name rather than left out in silence. */
-const UNAVAILABLE: readonly RequestedKind[] = ['hmac', 'certificate'];
+const UNAVAILABLE: readonly RequestedKind[] = ['hmac'];
 
 /** Birth of a device: record, groups, credentials and trace in one transaction. */
 @Injectable()
@@ -29,6 +33,7 @@ export class RegistrationService {
     private readonly transactions: Transactions,
     private readonly devices: DevicesService,
     private readonly credentials: CredentialsService,
+    private readonly certificates: CertificatesService,
     private readonly audit: AuditService,
   ) {}
 
@@ -41,7 +46,10 @@ export class RegistrationService {
   /** Several in one transaction and in as few statements as one: all of them, or it throws what the first bad one deserves. */
   async registerAll(me: TenantPrincipal, requests: readonly RegisterDeviceRequest[]): Promise<Registration[]> {
     for (const { credentials = [] } of requests) refuseUnavailable(credentials);
-    return this.transactions.run({ tenantId: me.tenantId }, (tx) => this.registerInside(tx, me, requests));
+    // Keys are made, and an authority at first need, before the transaction is opened.
+    const prepared = await Promise.all(requests.map(({ credentials }) =>
+      (credentials?.includes('certificate') ? this.certificates.prepare(me.tenantId, { generate: 'EC' }) : null)));
+    return this.transactions.run({ tenantId: me.tenantId }, (tx) => this.registerInside(tx, me, requests, prepared));
   }
 
   /** Where and how to connect. */
@@ -62,11 +70,21 @@ export class RegistrationService {
     };
   }
 
-  private async registerInside(tx: Transaction, me: TenantPrincipal, requests: readonly RegisterDeviceRequest[]): Promise<Registration[]> {
+  private async registerInside(
+    tx: Transaction,
+    me: TenantPrincipal,
+    requests: readonly RegisterDeviceRequest[],
+    prepared: readonly (PreparedCertificate | null)[],
+  ): Promise<Registration[]> {
     const records = requests.map(({ credentials: _, ...record }) => ({ ...record, status: record.status ?? 'ACTIVE' }));
     const created = await this.devices.createAll(tx, records);
     const newborns = created.map(({ facts }, index) => ({ facts, kinds: requests[index]?.credentials ?? DEFAULT_KINDS }));
     const issued = await this.credentials.issueFirst(tx, me.tenantId, newborns);
+    const certificates = new Map<string, CertificateGiven>();
+    for (const [index, { device }] of created.entries()) {
+      const order = prepared[index];
+      if (order) certificates.set(device.id, await this.certificates.issue(tx, { owner: { kind: 'device', id: device.id, tenantId: me.tenantId }, ...order }));
+    }
     await this.audit.recordAll(tx, created.map(({ device }, index) => ({
       type: 'DEVICE_REGISTERED',
       tenantId: me.tenantId,
@@ -77,10 +95,12 @@ export class RegistrationService {
     })));
     return created.map(({ device, facts }, index) => {
       const { secret = null, accessToken = null } = issued[index] ?? {};
+      const certificate = certificates.get(device.id);
       return {
         device,
         ...(secret === null ? {} : { clientSecret: secret }),
         ...(accessToken === null ? {} : { accessToken }),
+        ...(certificate ? { certificate } : {}),
         topics: facts.topics,
       };
     });

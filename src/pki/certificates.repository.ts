@@ -92,6 +92,13 @@ export class CertificatesRepository {
     return rows[0] === undefined ? null : recordOf(rows[0]);
   }
 
+  async findOwn(tx: Transaction, deviceId: string, id: string): Promise<CertificateRecord | null> {
+    const rows = await tx.query<Row>(`SELECT ${COLUMNS} ${FROM} WHERE c.tenant_id = $1 AND c.device_id = $2 AND c.id = $3`, [
+      tx.scope.tenantId, deviceId, id,
+    ]);
+    return rows[0] === undefined ? null : recordOf(rows[0]);
+  }
+
   /** In the order of their issue; `after` and `limit` cut a page. */
   async page(tx: Transaction, deviceId: string, after: Keyset | undefined, limit: number): Promise<ListedCertificate[]> {
     const params: unknown[] = [tx.scope.tenantId, deviceId, limit];

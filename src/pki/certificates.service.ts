@@ -151,6 +151,11 @@ export class CertificatesService {
     });
   }
 
+  /** A device's certificate by its id, `null` if it is none. */
+  async findOwn(tx: Transaction, deviceId: string, id: string): Promise<CertificateRecord | null> {
+    return this.repository.findOwn(tx, deviceId, id);
+  }
+
   /** Certificates with which the device could connect now. */
   live(tx: Transaction, deviceId: string): Promise<CertificateRecord[]> {
     return this.repository.live(tx, deviceId, new Date(this.clock.now()));
@@ -161,15 +166,12 @@ export class CertificatesService {
     return this.repository.lineage(tx, from, since, new Date(this.clock.now()));
   }
 
-  /** One by its serial. @throws CERT_NOT_FOUND, CERT_ALREADY_REVOKED, CERT_ENDED */
-  async revokeOne(tx: Transaction, serial: string, reason: RevokeReason): Promise<Revoked> {
+  /** One that can still be revoked. @throws CERT_NOT_FOUND, CERT_ALREADY_REVOKED, CERT_ENDED */
+  async revocable(tx: Transaction, serial: string): Promise<CertificateRecord> {
     const certificate = await this.get(tx, serial);
     if (certificate.revokedAt !== null) throw pkiError('CERT_ALREADY_REVOKED');
     if (certificate.notAfter.getTime() <= this.clock.now()) throw pkiError('CERT_ENDED');
-    const revoked = await this.revoke(tx, [certificate], reason);
-    // Another request was at it in the same moment.
-    if (revoked.certificates.length === 0) throw pkiError('CERT_ALREADY_REVOKED');
-    return revoked;
+    return certificate;
   }
 
   /** Those that are not revoked yet; owners are locked in the order of their ids. */

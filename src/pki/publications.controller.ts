@@ -39,6 +39,7 @@ export class PublicationsController {
   @Public()
   @Header('content-type', PEM)
   @Header('cache-control', BRIEFLY)
+  @ApiOkResponse({ description: 'Revoked certificates of the issuing authority of `default`, PEM.' })
   async crlPem(): Promise<StreamableFile> {
     return file((await this.publications.crl(await this.publications.defaultAuthority())).pem);
   }
@@ -47,6 +48,7 @@ export class PublicationsController {
   @Public()
   @Header('content-type', CRL)
   @Header('cache-control', BRIEFLY)
+  @ApiOkResponse({ description: 'The same in DER.' })
   async crlDer(): Promise<StreamableFile> {
     return file((await this.publications.crl(await this.publications.defaultAuthority())).der);
   }
@@ -57,6 +59,7 @@ export class PublicationsController {
   @Header('content-type', OCSP)
   @ApiConsumes('application/ocsp-request')
   @ApiBody({ schema: { type: 'string', format: 'binary' } })
+  @ApiOkResponse({ description: 'OCSP response (DER).' })
   async ocsp(@Req() request: FastifyRequest): Promise<StreamableFile> {
     return file(await this.publications.ocsp(await this.publications.defaultAuthority(), request.body));
   }
@@ -74,6 +77,7 @@ export class PublicationsController {
   @Public()
   @Header('content-type', PEM)
   @Header('cache-control', BRIEFLY)
+  @ApiOkResponse({ description: 'Certificate of the authority.' })
   async ownCertificate(@IdParam() id: string): Promise<StreamableFile> {
     return file(await this.publications.certificate(id));
   }
@@ -82,6 +86,7 @@ export class PublicationsController {
   @Public()
   @Header('content-type', PEM)
   @Header('cache-control', BRIEFLY)
+  @ApiOkResponse({ description: 'The authority, then upwards.' })
   async ownChain(@IdParam() id: string): Promise<StreamableFile> {
     return file(await this.publications.chain(id));
   }
@@ -90,6 +95,7 @@ export class PublicationsController {
   @Public()
   @Header('content-type', PEM)
   @Header('cache-control', BRIEFLY)
+  @ApiOkResponse({ description: 'Its revoked certificates, PEM.' })
   async ownCrlPem(@IdParam() id: string): Promise<StreamableFile> {
     return file((await this.publications.crl(id)).pem);
   }
@@ -98,6 +104,7 @@ export class PublicationsController {
   @Public()
   @Header('content-type', CRL)
   @Header('cache-control', BRIEFLY)
+  @ApiOkResponse({ description: 'The same in DER.' })
   async ownCrlDer(@IdParam() id: string): Promise<StreamableFile> {
     return file((await this.publications.crl(id)).der);
   }
@@ -108,6 +115,7 @@ export class PublicationsController {
   @Header('content-type', OCSP)
   @ApiConsumes('application/ocsp-request')
   @ApiBody({ schema: { type: 'string', format: 'binary' } })
+  @ApiOkResponse({ description: 'OCSP response (DER).' })
   async ownOcsp(@IdParam() id: string, @Req() request: FastifyRequest): Promise<StreamableFile> {
     return file(await this.publications.ocsp(id, request.body));
   }

@@ -3,11 +3,16 @@ import { createApp, listen } from './app.js';
 import { BootstrapService } from './auth/bootstrap.service.js';
 import { BrokerDoor } from './broker/door.js';
 import { EmbeddedBroker } from './embedded/broker.js';
+import { brokerIdentity } from './embedded/broker-certificate.js';
+import type { SecureOptions } from './embedded/broker-types.js';
 import { openDataDirectory } from './embedded/data-directory.js';
 import { EmbeddedControl } from './embedded/embedded-control.js';
 import { startEmbeddedPostgres } from './embedded/postgres.js';
 import { UnmanagedBroker, type BrokerControl } from './lifecycle/broker-control.js';
 import { EmqxControl } from './lifecycle/emqx-control.js';
+import { CertificatesService } from './pki/certificates.service.js';
+import { PublicationsService } from './pki/publications.service.js';
+import { TenantsService } from './users/tenants.service.js';
 import { MIGRATIONS } from './migrations/migrations.js';
 import { SystemClock } from './platform/clock/clock.js';
 import type { Config } from './platform/config/config.js';
@@ -139,6 +144,7 @@ async function openListeners(
       port: config.mqtt.port,
       callbackUrl: callbackUrl(config.internal.host, internal),
       internalSecret: config.internal.secrets[0] ?? '',
+      secure: await secureOptions(app, config),
       logger,
     });
     control.attach(broker);
@@ -147,4 +153,16 @@ async function openListeners(
     mqtt = broker.port;
   }
   return { rest, internal, mqtt };
+}
+
+/** TLS of the embedded broker, with a certificate of the installation's own authority. */
+async function secureOptions(app: NestFastifyApplication, config: Config): Promise<SecureOptions> {
+  const publications = app.get(PublicationsService);
+  const certificates = app.get(CertificatesService);
+  const tenantId = await app.get(TenantsService).defaultTenantId();
+  const root = await publications.root();
+  const now = new SystemClock().now();
+  const identity = await brokerIdentity(config.dataDir, config.mqtt.publicHost, root, now, (names) => certificates.issueServer(tenantId, names));
+  const { mtls, tls } = config.mqtt.external;
+  return { host: '127.0.0.1', mtlsPort: mtls, tokenPort: tls, ...identity, trusted: () => publications.trusted() };
 }

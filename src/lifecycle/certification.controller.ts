@@ -5,8 +5,9 @@ import { Permission } from '../access/permission.js';
 import type { TenantPrincipal } from '../access/principal.js';
 import { IdParam } from '../platform/http/uuid-param.js';
 import { CertificateRequest, RevocationAnswer, RevokeQuery, RevokeRequest, showRevocation } from './certification.dto.js';
-import { CertificationService, type RevocationScope } from './certification.service.js';
+import { CertificationService } from './certification.service.js';
 import { IssuedCertificateAnswer, showIssued } from './issued-certificate.dto.js';
+import type { RevocationScope } from './revocation.js';
 
 @ApiTags('certificates')
 @Controller()

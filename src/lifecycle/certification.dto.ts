@@ -3,7 +3,7 @@ import { REVOKE_REASONS, type RevokeReason } from '../pki/crl.js';
 import { MAX_CSR_LENGTH } from '../pki/csr.js';
 import { KEY_TYPES, type KeyType } from '../pki/keys.js';
 import { EjectionView } from './lifecycle.dto.js';
-import type { RevocationResult } from './certification.service.js';
+import type { RevocationResult } from './revocation.js';
 
 /* Requests */
 

@@ -16,24 +16,8 @@ import type { CertificateRequest } from './certification.dto.js';
 import type { EjectionJob } from './ejection-jobs.js';
 import { Ejector, type Ejection } from './ejector.js';
 import { lifecycleError } from './lifecycle.errors.js';
+import type { RevocationResult, RevocationScope } from './revocation.js';
 import { Stopwatch } from './stopwatch.js';
-
-/** What is to be revoked. */
-export interface RevocationScope {
-  /** Also what renewed it, and what renewed that. */
-  readonly lineage: boolean;
-  /** Only what was issued from then on. */
-  readonly since: Date | null;
-  /** Only tell what would be revoked. */
-  readonly dryRun: boolean;
-}
-
-export interface RevocationResult {
-  readonly dryRun: boolean;
-  readonly certificates: readonly CertificateRecord[];
-  /** `null`: a preview, or no device was touched. */
-  readonly ejection: Ejection | null;
-}
 
 /** Devices whose sessions are cut before the answer; those beyond are left to the worker. */
 const EJECTED_AT_ONCE = 20;

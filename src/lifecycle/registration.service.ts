@@ -63,7 +63,7 @@ export class RegistrationService {
     const { mqtt } = this.config;
     return {
       host: mqtt.publicHost,
-      ports: mqtt.url === undefined ? { mqtt: mqtt.port } : { ...mqtt.external },
+      ports: mqtt.url === undefined ? { mqtt: mqtt.port, mtls: mqtt.external.mtls, tls: mqtt.external.tls } : { ...mqtt.external },
       clientId: device.id,
       username: device.id,
       topics: { publish: [...topics.publish], subscribe: [...topics.subscribe] },

@@ -13,7 +13,6 @@ import { CertificatesRepository } from './certificates.repository.js';
 import { crlEntry, type RevokeReason } from './crl.js';
 import { readCsr } from './csr.js';
 import { toPem } from './der.js';
-import type { AltName } from './extensions.js';
 import { commonNameOf, identityUri } from './identity-uri.js';
 import { generateKey, keyHashOf, privatePem, spkiOf, type KeyType } from './keys.js';
 import { pkcs12 } from './pkcs12.js';
@@ -64,6 +63,8 @@ export interface Revoked {
 }
 
 const MIN_TTL_MS = 60_000;
+/** A laptop's broker is started seldom: a certificate that ends within weeks would end while it runs. */
+const SERVER_MS = POLICY_MAX_MS;
 
 /**
  * Certificates: signed, stored, listed, revoked. Who may ask for one is somebody else's question, who also audits. Methods that take a
@@ -115,12 +116,15 @@ export class CertificatesService {
     return { id, ...given(issued, chain, key, commonNameOf(owner)) };
   }
 
-  /** A server's certificate, such as the embedded broker's. */
-  async issueServer(tenantId: string, altNames: readonly AltName[], commonName: string): Promise<CertificateGiven> {
+  /** A server's certificate with a fresh key, such as the embedded broker's; the first name is also its common name. */
+  async issueServer(tenantId: string, altNames: readonly ({ readonly dns: string } | { readonly ip: string })[]): Promise<CertificateGiven> {
     const { key, authority } = await this.prepare(tenantId, { generate: 'EC' });
     const now = this.clock.now();
-    const { profile, ...wanted } = { profile: PROFILES.server, commonName, altNames, spki: key.spki, ttlMs: PROFILES.server.defaultMs, now };
-    const issued = await issueCertificate(authority.issuer, { profile, ...wanted });
+    const [first] = altNames;
+    const commonName = first === undefined ? 'server' : 'dns' in first ? first.dns : first.ip;
+    const issued = await issueCertificate(authority.issuer, {
+      profile: PROFILES.server, commonName, altNames, spki: key.spki, ttlMs: SERVER_MS, now,
+    });
     const id = randomUUID();
     await this.transactions.run({ tenantId }, (tx) => this.repository.insert(tx, tenantId, null, {
       id, authorityId: authority.authority.id, profile: 'server', keyHash: keyHashOf(key.spki), createdAt: new Date(now),

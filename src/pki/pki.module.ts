@@ -41,6 +41,6 @@ import { TrustAnchors } from './trust-anchors.js';
     TrustAnchors,
     { provide: Signer, useClass: SealedSigner },
   ],
-  exports: [CertificatesService, AuthoritiesService, CrlsService, PkiGate],
+  exports: [CertificatesService, AuthoritiesService, CrlsService, PublicationsService, PkiGate],
 })
 export class PkiModule {}

@@ -35,6 +35,11 @@ export class PublicationsService {
     return toPem('CERTIFICATE', (await this.authorities.root()).certificate);
   }
 
+  /** PEM of every authority that a client's certificate may rest on. */
+  async trusted(): Promise<string[]> {
+    return (await this.anchors.all()).map(({ authority }) => toPem('CERTIFICATE', authority.certificate));
+  }
+
   /** PEM @throws NOT_FOUND */
   async certificate(id: string): Promise<string> {
     return toPem('CERTIFICATE', (await this.known(id)).certificate);

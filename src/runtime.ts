@@ -2,6 +2,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { createApp, listen } from './app.js';
 import { BootstrapService } from './auth/bootstrap.service.js';
 import { BrokerDoor } from './broker/door.js';
+import { openDeviceListener } from './device-listener.js';
 import { EmbeddedBroker } from './embedded/broker.js';
 import { brokerIdentity } from './embedded/broker-certificate.js';
 import type { SecureOptions } from './embedded/broker-types.js';
@@ -137,6 +138,10 @@ async function openListeners(
     internal = door.port;
   }
   const rest = config.role === 'gate' ? null : await listen(app, config);
+  if (rest !== null && config.pki.deviceTlsPort !== undefined) {
+    const devices = await openDeviceListener(app, config, config.pki.deviceTlsPort);
+    stops.push(() => devices.close());
+  }
   if (control instanceof EmbeddedControl && internal !== null) {
     if (config.internal.tls) throw new Error('The embedded broker asks the callbacks over plain HTTP: unset INTERNAL_TLS_*, or set MQTT_URL.');
     const broker = await EmbeddedBroker.start({

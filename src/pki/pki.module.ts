@@ -1,4 +1,5 @@
-import { Module } from '@nestjs/common';
+import { Global, Module } from '@nestjs/common';
+import { CertificateProof } from '../access/device-proof.js';
 import { AuditModule } from '../audit/audit.module.js';
 import { DevicesModule } from '../devices/devices.module.js';
 import { UsersModule } from '../users/users.module.js';
@@ -6,6 +7,7 @@ import { AuthoritiesRepository } from './authorities.repository.js';
 import { AuthoritiesService } from './authorities.service.js';
 import { CertificateHolders } from './certificate-holders.js';
 import { CertificateMaterials } from './certificate-materials.js';
+import { CertificateProofService } from './certificate-proof.service.js';
 import { CertificateUse } from './certificate-use.js';
 import { CertificatesController } from './certificates.controller.js';
 import { CertificatesRepository } from './certificates.repository.js';
@@ -20,7 +22,8 @@ import { PublicationsService } from './publications.service.js';
 import { SealedSigner, Signer } from './signer.js';
 import { TrustAnchors } from './trust-anchors.js';
 
-/** Authorities, certificates, revocation. */
+/** Authorities, certificates, revocation. Global, so that the guard's room, a neighbour, is given the port `CertificateProof`. */
+@Global()
 @Module({
   imports: [AuditModule, DevicesModule, UsersModule],
   controllers: [CertificatesController, PublicationsController],
@@ -39,8 +42,10 @@ import { TrustAnchors } from './trust-anchors.js';
     PublicationsService,
     PkiGate,
     TrustAnchors,
+    CertificateProofService,
+    { provide: CertificateProof, useExisting: CertificateProofService },
     { provide: Signer, useClass: SealedSigner },
   ],
-  exports: [CertificatesService, AuthoritiesService, CrlsService, PublicationsService, PkiGate],
+  exports: [CertificatesService, AuthoritiesService, CrlsService, PublicationsService, PkiGate, CertificateProof],
 })
 export class PkiModule {}

@@ -11,6 +11,10 @@ const OCSP = 'application/ocsp-response';
 /** Short: a revocation should not wait behind a proxy for longer than behind a broker's own cache. */
 const BRIEFLY = 'public, max-age=60';
 
+function answered(type: string, description: string): object {
+  return { description, content: { [type]: { schema: { type: 'string', ...(type === PEM ? {} : { format: 'binary' }) } } } };
+}
+
 /** What relying parties fetch (RFC 5280 §4.2.1.13, §4.2.2.1; RFC 6960 appendix A). Public: all of it is signed. */
 @ApiTags('pki')
 @Controller('pki')
@@ -21,7 +25,7 @@ export class PublicationsController {
   @Public()
   @Header('content-type', PEM)
   @Header('cache-control', BRIEFLY)
-  @ApiOkResponse({ description: 'The root certificate.' })
+  @ApiOkResponse(answered(PEM, 'The root certificate.'))
   async root(): Promise<StreamableFile> {
     return file(await this.publications.root());
   }
@@ -30,7 +34,7 @@ export class PublicationsController {
   @Public()
   @Header('content-type', PEM)
   @Header('cache-control', BRIEFLY)
-  @ApiOkResponse({ description: 'The issuing authority of `default`, then upwards.' })
+  @ApiOkResponse(answered(PEM, 'The issuing authority of `default`, then upwards.'))
   async chain(): Promise<StreamableFile> {
     return file(await this.publications.chain(await this.publications.defaultAuthority()));
   }
@@ -39,7 +43,7 @@ export class PublicationsController {
   @Public()
   @Header('content-type', PEM)
   @Header('cache-control', BRIEFLY)
-  @ApiOkResponse({ description: 'Revoked certificates of the issuing authority of `default`, PEM.' })
+  @ApiOkResponse(answered(PEM, 'Revoked certificates of the issuing authority of `default`, PEM.'))
   async crlPem(): Promise<StreamableFile> {
     return file((await this.publications.crl(await this.publications.defaultAuthority())).pem);
   }
@@ -48,7 +52,7 @@ export class PublicationsController {
   @Public()
   @Header('content-type', CRL)
   @Header('cache-control', BRIEFLY)
-  @ApiOkResponse({ description: 'The same in DER.' })
+  @ApiOkResponse(answered(CRL, 'The same in DER.'))
   async crlDer(): Promise<StreamableFile> {
     return file((await this.publications.crl(await this.publications.defaultAuthority())).der);
   }
@@ -59,7 +63,7 @@ export class PublicationsController {
   @Header('content-type', OCSP)
   @ApiConsumes('application/ocsp-request')
   @ApiBody({ schema: { type: 'string', format: 'binary' } })
-  @ApiOkResponse({ description: 'OCSP response (DER).' })
+  @ApiOkResponse(answered(OCSP, 'OCSP response (DER).'))
   async ocsp(@Req() request: FastifyRequest): Promise<StreamableFile> {
     return file(await this.publications.ocsp(await this.publications.defaultAuthority(), request.body));
   }
@@ -77,7 +81,7 @@ export class PublicationsController {
   @Public()
   @Header('content-type', PEM)
   @Header('cache-control', BRIEFLY)
-  @ApiOkResponse({ description: 'Certificate of the authority.' })
+  @ApiOkResponse(answered(PEM, 'Certificate of the authority.'))
   async ownCertificate(@IdParam() id: string): Promise<StreamableFile> {
     return file(await this.publications.certificate(id));
   }
@@ -86,7 +90,7 @@ export class PublicationsController {
   @Public()
   @Header('content-type', PEM)
   @Header('cache-control', BRIEFLY)
-  @ApiOkResponse({ description: 'The authority, then upwards.' })
+  @ApiOkResponse(answered(PEM, 'The authority, then upwards.'))
   async ownChain(@IdParam() id: string): Promise<StreamableFile> {
     return file(await this.publications.chain(id));
   }
@@ -95,7 +99,7 @@ export class PublicationsController {
   @Public()
   @Header('content-type', PEM)
   @Header('cache-control', BRIEFLY)
-  @ApiOkResponse({ description: 'Its revoked certificates, PEM.' })
+  @ApiOkResponse(answered(PEM, 'Its revoked certificates, PEM.'))
   async ownCrlPem(@IdParam() id: string): Promise<StreamableFile> {
     return file((await this.publications.crl(id)).pem);
   }
@@ -104,7 +108,7 @@ export class PublicationsController {
   @Public()
   @Header('content-type', CRL)
   @Header('cache-control', BRIEFLY)
-  @ApiOkResponse({ description: 'The same in DER.' })
+  @ApiOkResponse(answered(CRL, 'The same in DER.'))
   async ownCrlDer(@IdParam() id: string): Promise<StreamableFile> {
     return file((await this.publications.crl(id)).der);
   }
@@ -115,7 +119,7 @@ export class PublicationsController {
   @Header('content-type', OCSP)
   @ApiConsumes('application/ocsp-request')
   @ApiBody({ schema: { type: 'string', format: 'binary' } })
-  @ApiOkResponse({ description: 'OCSP response (DER).' })
+  @ApiOkResponse(answered(OCSP, 'OCSP response (DER).'))
   async ownOcsp(@IdParam() id: string, @Req() request: FastifyRequest): Promise<StreamableFile> {
     return file(await this.publications.ocsp(id, request.body));
   }

@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { connect as tlsConnect } from 'node:tls';
 import { createServer, type AddressInfo } from 'node:net';
+import { userInfo } from 'node:os';
 import { TestApp, type RegisteredDevice } from '../factories/app.js';
 import { closed, endAll, mqttConnect, subscribeTo, within, type Connected } from '../factories/mqtt-client.js';
 import { OpenSsl } from '../factories/openssl.js';
@@ -72,7 +73,7 @@ describe('certificates at a broker', () => {
     };
 
     it('lets in the device that the certificate names, with or without its username, beside a suffix, until the certificate ends', async () => {
-      for (const fields of [{}, { username: '' }, { clientid: `${device.id}:b` }]) {
+      for (const fields of [{}, { username: '' }, { clientid: `${device.id}:b` }] as Record<string, string>[]) {
         const { body } = await ask(fields);
         expect(body).toMatchObject({ result: 'allow', is_superuser: false, client_attrs: { device: device.id } });
       }
@@ -192,13 +193,16 @@ describe('certificates at a broker', () => {
       const ca = await openssl.write('mosquitto-ca.pem', mine.chain);
       const config = await openssl.write('mosquitto.conf', [
         `listener ${port} 127.0.0.1`, `cafile ${ca}`, `certfile ${openssl.file('m.pem')}`, `keyfile ${openssl.file('m.key')}`,
-        'require_certificate true', 'use_identity_as_username true', `crlfile ${await writeCrl()}`, 'allow_anonymous false', 'log_dest stderr', '',
+        'require_certificate true', 'use_identity_as_username true', `crlfile ${await writeCrl()}`, 'allow_anonymous false', 'log_dest stderr',
+        // Started by root it would become somebody who may not read the folder.
+        `user ${userInfo().username}`, '',
       ].join('\n'));
       broker = spawn(MOSQUITTO ?? '', ['-c', config], { stdio: ['ignore', 'ignore', 'pipe'] });
       await within(new Promise<void>((resolve) => broker.stderr?.on('data', (chunk: Buffer) => chunk.includes('running') && resolve())), 'the start of Mosquitto', 10_000);
     });
 
     afterAll(async () => {
+      if (broker.exitCode !== null) return;
       const ended = new Promise((resolve) => broker.once('exit', resolve));
       broker.kill();
       await ended;

@@ -1,5 +1,8 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { request as httpsRequest } from 'node:https';
+import { openDeviceListener } from '../../src/device-listener.js';
+import { CertificateUse } from '../../src/pki/certificate-use.js';
 import { TestApp, request, type RegisteredDevice } from '../factories/app.js';
 import { OpenSsl } from '../factories/openssl.js';
 
@@ -135,7 +138,9 @@ describe.each(['EC', 'RSA'] as const)('certificates of an installation whose aut
     const issued = await issue(device.id);
     expect(await ocsp('good', issued)).toMatch(/good\.pem: good[\s\S]*Response verify OK/);
     expect(await ocsp('good', issued, '-no_nonce')).toMatch(/good\.pem: good[\s\S]*Response verify OK/);
-    expect(await ocsp('good', issued, '-sha256', '-resp_text')).toMatch(/OCSP Signing[\s\S]*OCSP No Check/);
+    expect(await ocsp('good', issued, '-resp_text')).toMatch(/OCSP Signing[\s\S]*OCSP No Check/);
+    const sha256 = await openssl.run('ocsp', '-sha256', '-issuer', 'issuer.pem', '-cert', 'good.pem', '-url', `${app.url}/pki/${authorityOf(issued.certificate)}/ocsp`, '-CAfile', 'chain.pem');
+    expect(sha256.text).toMatch(/good\.pem: good[\s\S]*Response verify OK/);
     const never = await openssl.run('ocsp', '-issuer', 'issuer.pem', '-serial', `0x${'4'.repeat(40)}`, '-url', `${app.url}/pki/${authorityOf(issued.certificate)}/ocsp`, '-CAfile', 'chain.pem');
     expect(never.text).toContain(`0x${'4'.repeat(40)}: unknown`);
     await openssl.must('ocsp', '-issuer', 'issuer.pem', '-cert', 'good.pem', '-no_nonce', '-reqout', 'question.der');
@@ -234,4 +239,45 @@ describe.each(['EC', 'RSA'] as const)('certificates of an installation whose aut
     expect((await fetch(`${app.url}/pki/00000000-0000-4000-8000-000000000000/crl.pem`)).status).toBe(404);
     expect((await fetch(`${app.url}/pki/nonsense/crl.pem`)).status).toBe(404);
   });
+
+  it('renews with the current certificate over TLS; the one before ends when the new one has connected', async () => {
+    const own = await app.registerDevice('pump-renews');
+    const first = await issue(own.id);
+    const listener = await openDeviceListener(app.app, app.config, 0);
+    const renew = (identity: Issued, body: object, path = `/api/v1/devices/${own.id}/certificates`) =>
+      postOver(listener.port, path, { ca: root, cert: identity.certificate + identity.chain, key: identity.privateKey ?? '' }, body);
+    const root = await fetchText('ca.pem');
+    const renewed = await renew(first, { generate: true });
+    expect(renewed.status).toBe(201);
+    const second = renewed.body as Issued;
+    expect((await app.call('GET', `/certs/${second.serial}`)).body).toMatchObject({ lineage: { parent: first.serial } });
+    expect((await app.call('GET', `/certs/${first.serial}`)).body).toMatchObject({ status: 'superseded' });
+    expect((await renew(first, { generate: true }, `/api/v1/devices/${device.id}/certificates`)).status).toBe(404);
+    expect((await renew(first, {}, '/api/v1/auth/login')).status).toBe(404);
+    const connect = async ({ certificate }: Issued): Promise<string> => (await app.ask('mqtt-auth', {
+      clientid: own.id, username: own.id, listener_kind: 'mtls', cert_pem: certificate.replace(/-----[^-]+-----|\s/g, ''),
+    })).body.result;
+    expect([await connect(first), await connect(second)]).toEqual(['allow', 'allow']);
+    await app.app.get(CertificateUse, { strict: false }).flush();
+    expect([await connect(first), await connect(second)]).toEqual(['deny', 'allow']);
+    expect((await renew(first, { generate: true })).status).toBe(401);
+    // The lineage of the first one: what came from it is revoked, after a preview.
+    const preview = await app.call<{ revoked: { serial: string }[] }>('POST', `/certs/${first.serial}/revoke?lineage=true&dryRun=true`, { reason: 'keyCompromise' });
+    expect(preview.body.revoked.map(({ serial }) => serial)).toEqual([first.serial, second.serial]);
+    await app.call('POST', `/certs/${first.serial}/revoke?lineage=true`, { reason: 'keyCompromise' });
+    expect(await connect(second)).toBe('deny');
+    await listener.close();
+  });
 });
+
+function postOver(port: number, path: string, identity: { ca: string; cert: string; key: string }, body: object): Promise<{ status: number; body: unknown }> {
+  return new Promise((resolve, reject) => {
+    const call = httpsRequest({ host: '127.0.0.1', port, path, method: 'POST', agent: false, ...identity, headers: { 'content-type': 'application/json' } }, (response) => {
+      let text = '';
+      response.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, body: text === '' ? null : JSON.parse(text) }));
+    });
+    call.on('error', reject);
+    call.end(JSON.stringify(body));
+  });
+}

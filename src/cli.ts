@@ -6,6 +6,7 @@ import { AppModule } from './app.module.js';
 import { pruneAudit, pruneReport } from './audit/audit-retention.js';
 import { checkBroker } from './broker-lint/check.js';
 import { SigningKeysService } from './credentials/signing-keys.service.js';
+import { CERT_HELP, runCert } from './cert-cli.js';
 import { writeDocs } from './docs.js';
 import { runStandaloneBroker } from './embedded/broker-standalone.js';
 import { UnmanagedBroker } from './lifecycle/broker-control.js';
@@ -29,7 +30,7 @@ const HELP = `portcullis <command>
   audit prune          drop the months of the security log before the newest N (the current one counts), as the role that
                        migrates; --keep-months N, and --really, without which it only says what it would drop
   docs [--check]       write docs/{errors,permissions,configuration}.md and docs/openapi.json, or compare them
-  help                 this text
+${CERT_HELP}  help                 this text
 `;
 
 /** Secrets of a development installation, where they are not in the environment. Read only: the data directory may be held. */
@@ -101,6 +102,8 @@ async function main([command = 'help', ...rest]: string[]): Promise<number> {
       return rotateKeys(env, rest);
     case 'audit':
       return pruneLog(env, rest);
+    case 'cert':
+      return runCert(rest, (text) => process.stdout.write(text));
     case 'docs':
       return writeDocs(rest.includes('--check'));
     case 'help':

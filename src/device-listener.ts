@@ -31,7 +31,7 @@ export async function openDeviceListener(app: NestFastifyApplication, config: Co
   );
   const identity = { cert: own.certificate + own.chain, key: own.privateKey ?? '', minVersion: 'TLSv1.2' } as const;
   let trusted = await publications.trusted();
-  const fastify = app.getHttpAdapter().getInstance() as unknown as FastifyInstance;
+  const fastify: FastifyInstance = app.getHttpAdapter().getInstance();
   const server = createServer({ ...identity, ca: trusted, requestCert: true, rejectUnauthorized: true }, (request, response) => {
     if (OF_DEVICES.test(request.url ?? '')) fastify.routing(request, response);
     else response.writeHead(404, { 'content-length': '0' }).end();

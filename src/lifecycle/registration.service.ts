@@ -47,8 +47,10 @@ export class RegistrationService {
   async registerAll(me: TenantPrincipal, requests: readonly RegisterDeviceRequest[]): Promise<Registration[]> {
     for (const { credentials = [] } of requests) refuseUnavailable(credentials);
     // Keys are made, and an authority at first need, before the transaction is opened.
-    const prepared = await Promise.all(requests.map(({ credentials }) =>
-      (credentials?.includes('certificate') ? this.certificates.prepare(me.tenantId, { generate: 'EC' }) : null)));
+    const prepared: (PreparedCertificate | null)[] = [];
+    for (const { credentials } of requests) {
+      prepared.push(credentials?.includes('certificate') ? await this.certificates.prepare(me.tenantId, { generate: 'EC' }) : null);
+    }
     return this.transactions.run({ tenantId: me.tenantId }, (tx) => this.registerInside(tx, me, requests, prepared));
   }
 

@@ -66,8 +66,8 @@ export const VARIABLES = {
   Broker: [
     variable('MQTT_URL', '', 'The external broker, as a service client reaches it. Unset: the embedded broker.'),
     variable('MQTT_PUBLIC_HOST', 'localhost', 'Host name of the broker in connect hints.'),
-    variable('MQTTS_PORT', '8883', 'mTLS listener of the external broker, for connect hints.'),
-    variable('MQTTS_TOKEN_PORT', '8885', 'TLS listener for token and secret, for connect hints.'),
+    variable('MQTTS_PORT', '8883', 'mTLS listener: of the embedded broker on loopback, or, for connect hints, of the external one.'),
+    variable('MQTTS_TOKEN_PORT', '8885', 'TLS listener for token and secret; as before.'),
     variable('MQTT_WSS_PORT', '8084', 'Secure WebSocket listener, for connect hints.'),
     variable('EMQX_API_URL', '', 'Origin of EMQX’s management API (`https://emqx:18083`): live sessions are cut through it. Without it an ejection is never confirmed.'),
     variable('EMQX_API_KEY', '', 'API key of EMQX, with the right to kick and ban.'),

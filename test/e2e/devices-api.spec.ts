@@ -36,7 +36,7 @@ describe('the devices API', () => {
         client_secret: expect.stringMatching(/^pcs_[A-Za-z0-9_-]{43}$/),
         access_token: expect.stringMatching(/^[\w-]+\.[\w-]+\.[\w-]+$/),
         mqtt: {
-          host: 'localhost', ports: { mqtt: 1883 }, clientId: device.id, username: device.id,
+          host: 'localhost', ports: { mqtt: 1883, mtls: 8883, tls: 8885 }, clientId: device.id, username: device.id,
           topics: {
             publish: expect.arrayContaining([`devices/${device.id}/telemetry`, `devices/${device.id}/events/#`]),
             subscribe: expect.arrayContaining([`devices/${device.id}/commands`]),

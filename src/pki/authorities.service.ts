@@ -108,27 +108,6 @@ export class AuthoritiesService {
     });
   }
 
-  /** Good certificates under an authority: what is left to do before a retired one may go. */
-  progress(tenantId: string, authorityId: string): Promise<number> {
-    return this.transactions.run({ tenantId }, (tx) => this.repository.countLive(tx, authorityId, new Date(this.clock.now())));
-  }
-
-  /** A root whose key stays where it is: its certificate alone. Before anything was issued, or after the root here was retired. */
-  async importRoot(pem: string, actor: AuditActor = SYSTEM_ACTOR): Promise<Authority> {
-    const parsed = new X509Certificate(pem);
-    if (!parsed.ca || !parsed.checkIssued(parsed) || !parsed.verify(parsed.publicKey)) throw new Error('the certificate is no root');
-    algorithmOf(parsed.publicKey);
-    const root: Authority = {
-      id: randomUUID(), tenantId: null, kind: 'root', parentId: null, keyType: parsed.publicKey.asymmetricKeyType === 'rsa' ? 'RSA' : 'EC',
-      certificate: parsed.raw, serial: parsed.serialNumber.toLowerCase(), keyHandle: null,
-      notBefore: new Date(parsed.validFrom), notAfter: new Date(parsed.validTo), retiredAt: null,
-    };
-    await this.transactions.run({}, async (tx) => {
-      if (!(await this.add(tx, root, actor))) throw new Error('there is a root already');
-    });
-    return root;
-  }
-
   /** Who answers OCSP for an authority: a delegate with the no-check extension (RFC 6960 §4.2.2.2). */
   async responder({ authority, issuer }: SigningAuthority): Promise<OcspResponder> {
     const now = this.clock.now();

@@ -54,7 +54,7 @@ export const PKI_ERRORS = {
   AUTHORITY_KEY_ELSEWHERE: {
     status: 409,
     title: 'The key of the root is not here',
-    meaning: 'The root was imported as a certificate only. Sign the request of the issuing authority where the key is, and import the certificate.',
+    meaning: 'The row of the root holds no key, so it signs no further authority from here.',
   },
 } as const satisfies ErrorCatalogue;
 

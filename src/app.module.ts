@@ -10,6 +10,7 @@ import { IdempotencyModule } from './idempotency/idempotency.module.js';
 import type { BrokerControl } from './lifecycle/broker-control.js';
 import { LifecycleModule } from './lifecycle/lifecycle.module.js';
 import { PkiModule } from './pki/pki.module.js';
+import { MessagesModule } from './messages/messages.module.js';
 import type { Clock } from './platform/clock/clock.js';
 import type { Config } from './platform/config/config.js';
 import { PlatformModule } from './platform/platform.module.js';
@@ -43,6 +44,7 @@ export class AppModule {
         LifecycleModule.forRoot(brokerControl),
         BrokerModule,
         BrokerLintModule,
+        MessagesModule,
       ],
     };
   }

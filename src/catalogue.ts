@@ -1,9 +1,11 @@
 import { AUDIT_ERRORS } from './audit/audit.errors.js';
 import { AUTH_ERRORS } from './auth/auth.errors.js';
 import { CREDENTIALS_ERRORS } from './credentials/credentials.errors.js';
+import { DEVICE_SECRETS_ERRORS } from './device-secrets/device-secrets.errors.js';
 import { DEVICES_ERRORS } from './devices/devices.errors.js';
 import { IDEMPOTENCY_ERRORS } from './idempotency/idempotency.errors.js';
 import { LIFECYCLE_ERRORS } from './lifecycle/lifecycle.errors.js';
+import { MESSAGES_ERRORS } from './messages/messages.errors.js';
 import type { ErrorCatalogue } from './platform/problem/app-error.js';
 import { PKI_ERRORS } from './pki/pki.errors.js';
 import { PLATFORM_ERRORS } from './platform/problem/platform.errors.js';
@@ -18,8 +20,10 @@ export const ERROR_CATALOGUES: readonly ErrorCatalogue[] = [
   USERS_ERRORS,
   DEVICES_ERRORS,
   CREDENTIALS_ERRORS,
+  DEVICE_SECRETS_ERRORS,
   LIFECYCLE_ERRORS,
   PKI_ERRORS,
+  MESSAGES_ERRORS,
   RATE_LIMIT_ERRORS,
   IDEMPOTENCY_ERRORS,
 ];

@@ -13,7 +13,9 @@ import { UnmanagedBroker } from './lifecycle/broker-control.js';
 import { MIGRATIONS } from './migrations/migrations.js';
 import { processEnvironment } from './platform/config/environment.js';
 import { dataDirectoryOf, emqxApiOf, readConfig } from './platform/config/read-config.js';
+import { DataKeys } from './platform/crypto/data-keys.js';
 import { migrate } from './platform/database/migrate.js';
+import { Pools } from './platform/database/pools.js';
 import { logger } from './platform/telemetry/logger.js';
 import { NestLogger } from './platform/telemetry/nest-logger.js';
 import { openStore } from './runtime.js';
@@ -29,6 +31,8 @@ const HELP = `portcullis <command>
                        once, and no token of an older key is good any more
   audit prune          drop the months of the security log before the newest N (the current one counts), as the role that
                        migrates; --keep-months N, and --really, without which it only says what it would drop
+  secrets reseal       wrap every data key anew under the first of SECRETS_MASTER_KEYS, beside running instances that have it
+                       too; may be broken off and begun again. Afterwards the older master keys may go
   docs [--check]       write docs/{errors,permissions,configuration}.md and docs/openapi.json, or compare them
 ${CERT_HELP}  help                 this text
 `;
@@ -75,6 +79,22 @@ async function pruneLog(env: ReturnType<typeof processEnvironment>, [verb, ...wo
   return 0;
 }
 
+async function resealSecrets(env: ReturnType<typeof processEnvironment>, [verb]: string[]): Promise<number> {
+  if (verb !== 'reseal') {
+    process.stderr.write(HELP);
+    return 2;
+  }
+  const config = readConfig(env, generatedSecrets(env));
+  const pools = new Pools(config);
+  try {
+    const done = await new DataKeys(config, pools).rewrap((count, total) => process.stdout.write(`${count} of ${total}\n`));
+    process.stdout.write(`${done} data keys wrapped anew; all are under the master key "${config.masterKeys[0]?.kid ?? ''}" now.\n`);
+    return 0;
+  } finally {
+    await pools.onApplicationShutdown();
+  }
+}
+
 async function main([command = 'help', ...rest]: string[]): Promise<number> {
   const env = processEnvironment();
   switch (command) {
@@ -104,6 +124,8 @@ async function main([command = 'help', ...rest]: string[]): Promise<number> {
       return pruneLog(env, rest);
     case 'cert':
       return runCert(rest, (text) => process.stdout.write(text));
+    case 'secrets':
+      return resealSecrets(env, rest);
     case 'docs':
       return writeDocs(rest.includes('--check'));
     case 'help':

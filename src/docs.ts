@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Permission, PLATFORM_BUNDLES, ROLE_BUNDLES, ROLES, type PlatformRole } from './access/permission.js';
+import { SCOPE_PERMISSIONS, scopeNameOf } from './access/scope.js';
 import { AUDIT_EVENTS } from './audit/audit-event.js';
 import { LINT_RULES, type LintRule } from './broker-lint/finding.js';
 import { ALL_REASONS } from './broker/reason-catalogue.js';
@@ -123,6 +124,20 @@ ${table(
     ['permission', ...ROLES],
     Object.values(Permission).filter((permission) => !permission.startsWith('platform.'))
       .map((permission) => [`\`${permission}\``, ...ROLES.map((role) => mark(ROLE_BUNDLES[role].includes(permission)))]),
+  )}
+
+## Scopes of personal access tokens
+
+A scope is \`{entity_type, operation, entity_id, optional_domain_id?}\` or the dotted permission; both say the same, and answers show both.
+\`entity_id\` is \`*\` or the id that stands in the path (\`{id}\`): such a scope counts on routes of that one object only. Dotted, that is
+\`devices.device.read:{id}\`. \`optional_domain_id\` may only name the tenant to which the token is bound. A token without scopes may do
+nothing. What a token may do is what its scopes and its owner's role allow **both**, looked up on every request. Self routes
+(\`/pats\`, \`/auth/*\` but for \`/auth/devices/token\`) need a session, and the platform's permissions are for no token.
+
+${table(
+    ['entity_type', 'operation', 'permission'],
+    SCOPE_PERMISSIONS.map((permission) => ({ permission, ...scopeNameOf(permission) }))
+      .map(({ permission, entityType, operation }) => [`\`${entityType}\``, `\`${operation}\``, `\`${permission}\``]),
   )}
 
 ## Roles of the platform

@@ -14,6 +14,7 @@ import { EmqxControl } from './lifecycle/emqx-control.js';
 import { CertificatesService } from './pki/certificates.service.js';
 import { PublicationsService } from './pki/publications.service.js';
 import { TenantsService } from './users/tenants.service.js';
+import { MessageGateway } from './messages/message-gateway.js';
 import { MIGRATIONS } from './migrations/migrations.js';
 import { SystemClock } from './platform/clock/clock.js';
 import type { Config } from './platform/config/config.js';
@@ -156,6 +157,12 @@ async function openListeners(
     // Stopped first of all: clients are told before what answers them goes away.
     stops.push(() => broker.stop());
     mqtt = broker.port;
+  }
+  if (config.role !== 'api') {
+    const gateway = app.get(MessageGateway);
+    // It connects by its own door, which is open; without a broker it goes on trying.
+    await gateway.start({ url: config.mqtt.url ?? `mqtt://127.0.0.1:${mqtt ?? config.mqtt.port}`, embedded: config.mqtt.url === undefined });
+    stops.push(() => gateway.stop());
   }
   return { rest, internal, mqtt };
 }

@@ -7,27 +7,30 @@ import type { Principal } from './principal.js';
 export type Access =
   | { readonly kind: 'public' }
   | { readonly kind: 'session' }
-  | { readonly kind: 'permission'; readonly permission: Permission; readonly device: boolean; readonly adminKey: boolean };
+  | { readonly kind: 'permission'; readonly permission: Permission; readonly device: boolean; readonly adminKey: boolean; readonly interactive: boolean };
 
 export const ACCESS = 'portcullis:access';
 
 export interface AllowOptions {
   /** The device named by the path's `id` may do this for itself, proven by HTTP Basic. */
   readonly device?: boolean;
+  /** Only a person who has logged in, not their access tokens. */
+  readonly interactive?: boolean;
   /** A provisioning station may do this with `X-Admin-Key`. */
   readonly adminKey?: boolean;
 }
 
 /** The route needs this permission in the caller's tenant. */
 export function Allow(permission: Permission, options: AllowOptions = {}): MethodDecorator {
-  const access: Access = { kind: 'permission', permission, device: options.device ?? false, adminKey: options.adminKey ?? false };
+  const { device = false, adminKey = false, interactive = false } = options;
+  const access: Access = { kind: 'permission', permission, device, adminKey, interactive };
   return applyDecorators(
     SetMetadata(ACCESS, access),
     ApiBearerAuth('bearer'),
     ApiCookieAuth('cookie'),
     ApiExtension('x-permission', permission),
-    ...(options.device ? [ApiBasicAuth('device')] : []),
-    ...(options.adminKey ? [ApiSecurity('adminKey')] : []),
+    ...(device ? [ApiBasicAuth('device')] : []),
+    ...(adminKey ? [ApiSecurity('adminKey')] : []),
   );
 }
 

@@ -21,11 +21,17 @@ export enum Permission {
   CertificatesIssue = 'certs.certificate.issue',
   CertificatesRevoke = 'certs.certificate.revoke',
   GroupsRead = 'devices.group.read',
-  GroupsWrite = 'devices.group.write',
+  GroupsCreate = 'devices.group.create',
+  GroupsUpdate = 'devices.group.update',
+  GroupsDelete = 'devices.group.delete',
   RulesRead = 'devices.rule.read',
-  RulesWrite = 'devices.rule.write',
+  RulesCreate = 'devices.rule.create',
+  RulesDelete = 'devices.rule.delete',
   ServiceAccountsRead = 'services.account.read',
-  ServiceAccountsWrite = 'services.account.write',
+  ServiceAccountsCreate = 'services.account.create',
+  ServiceAccountsUpdate = 'services.account.update',
+  ServiceAccountsRotate = 'services.account.rotate',
+  ServiceAccountsDisable = 'services.account.disable',
   AuditRead = 'audit.log.read',
   AuditExport = 'audit.log.export',
   CommandsSend = 'commands.command.send',
@@ -37,6 +43,10 @@ export enum Permission {
   MessagesVerify = 'messages.message.verify',
   PlatformRules = 'platform.rule.write',
   PlatformAuditRead = 'platform.audit.read',
+  PlatformTenantsRead = 'platform.tenant.read',
+  PlatformTenantsWrite = 'platform.tenant.write',
+  PlatformTenantsFreeze = 'platform.tenant.freeze',
+  PlatformMembersWrite = 'platform.member.write',
 }
 
 export type Role = 'ADMIN' | 'OPERATOR' | 'VIEWER';
@@ -71,7 +81,12 @@ export const ROLE_BUNDLES: Readonly<Record<Role, readonly Permission[]>> = { ADM
 
 /** What a platform role adds, beyond any one tenant. */
 export const PLATFORM_BUNDLES: Readonly<Record<PlatformRole, readonly Permission[]>> = {
-  PLATFORM_ADMIN: [Permission.PlatformRules, Permission.PlatformAuditRead],
-  PLATFORM_OPERATOR: [Permission.PlatformAuditRead],
-  PLATFORM_OPERATOR_WRITE: [Permission.PlatformAuditRead],
+  PLATFORM_ADMIN: Object.values(Permission).filter((permission) => permission.startsWith('platform.')),
+  PLATFORM_OPERATOR: [Permission.PlatformAuditRead, Permission.PlatformTenantsRead],
+  PLATFORM_OPERATOR_WRITE: [Permission.PlatformAuditRead, Permission.PlatformTenantsRead, Permission.PlatformTenantsFreeze],
 };
+
+/** Nobody hands out more than they may themselves: whether a caller may give this role to somebody. */
+export function mayGrant(own: ReadonlySet<Permission>, role: Role): boolean {
+  return ROLE_BUNDLES[role].every((permission) => own.has(permission));
+}

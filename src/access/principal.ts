@@ -2,8 +2,9 @@ import type { Permission, PlatformRole, Role } from './permission.js';
 
 /** Who makes a request, as the guard found out; looked up for this request, never believed from a token. */
 export interface Principal {
-  readonly kind: 'user' | 'device' | 'provisioner';
-  /** User id, device id, or `admin-key`. */
+  /** `pat`: a personal access token, which acts for the account of `id`, within its scopes. */
+  readonly kind: 'user' | 'pat' | 'device' | 'provisioner';
+  /** Id of the account or device, or `admin-key`. */
   readonly id: string;
   /** `null`: an account without a membership; it has no permissions. */
   readonly tenantId: string | null;
@@ -13,8 +14,10 @@ export interface Principal {
   readonly sessionId: string | null;
   /** How the credential travelled: a cookie needs a CSRF token on writes. */
   readonly credential: 'bearer' | 'cookie' | 'basic' | 'certificate' | 'admin-key';
-  /** Of a device: the client secret or certificate that proved it. What it gets with it descends from it. */
+  /** Of a device: the client secret or certificate that proved it; what it gets with it descends from it. Of a `pat`: the id of the token. */
   readonly credentialId?: string;
+  /** The tenant is frozen: it may be read, and nothing in it changes. */
+  readonly tenantFrozen?: boolean;
 }
 
 /** A principal that acts inside a tenant, as every route with a permission has. */

@@ -50,6 +50,29 @@ describe('AuditBuffer', () => {
     expect(buffer.take(100, T0 + AGGREGATION_MS)).toHaveLength(1);
   });
 
+  it('counts an object that is noted again and again as it counts equal ones, minute after minute', () => {
+    const [kept, equal] = [small(), small()];
+    const event = failure(randomUUID(), { details: { reason: 'BAD_SECRET' } });
+    for (const at of [0, 1, 2, AGGREGATION_MS - 1, AGGREGATION_MS, AGGREGATION_MS + 1, 3 * AGGREGATION_MS]) {
+      kept.addAgain(event, T0 + at);
+      equal.add({ ...event }, T0 + at);
+    }
+    const without = (rows: AuditRow[]) => rows.map((row) => ({ ...row, id: '' }));
+    expect(kept.aggregated).toBe(4);
+    expect(without(takeAll(kept, T0 + 3 * AGGREGATION_MS))).toEqual(without(takeAll(equal, T0 + 3 * AGGREGATION_MS)));
+  });
+
+  it('counts one kind once, whether an event is the same object or an equal one', () => {
+    const buffer = small();
+    const event = failure(randomUUID());
+    buffer.add({ ...event }, T0);
+    buffer.addAgain(event, T0 + 1);
+    buffer.addAgain(event, T0 + 2);
+    buffer.add({ ...event }, T0 + 3);
+    expect(told(takeAll(buffer, T0 + 4))).toEqual({ events: 4, gaps: 0 });
+    expect(buffer.aggregated).toBe(3);
+  });
+
   it('counts a crowd of made-up names or addresses as one kind, and leaves every other device its own rows', () => {
     const buffer = new AuditBuffer();
     const id = randomUUID();

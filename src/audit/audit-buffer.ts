@@ -73,6 +73,8 @@ export class AuditBuffer {
   private readonly lanes: Readonly<Record<Lane, LaneState>>;
   private readonly gaps = new Map<string, Gap>();
   private readonly crowds = new Map<string, Crowd>();
+  /** Where the repeats of an event are counted that is the same object each time. */
+  private readonly places = new WeakMap<AuditEvent, { readonly lane: LaneState; readonly key: string }>();
   private absorbed = 0;
 
   constructor(room: Readonly<Record<Lane, LaneRoom>> = LANE_ROOM) {
@@ -109,13 +111,7 @@ export class AuditBuffer {
       key = keyOf(draft, event);
       known = lane.kinds.get(key);
     }
-    if (known && (now < known.first.occurredAt + AGGREGATION_MS || !this.close(lane, key, known))) {
-      if (known.repeats === 0) known.firstAt = now;
-      known.repeats += 1;
-      known.lastAt = now;
-      this.absorbed += 1;
-      return;
-    }
+    if (known && this.repeat(lane, key, known, now)) return;
     const row = complete(draft, event, now);
     const bytes = row.details.length;
     if (lane.rows.length >= lane.room.rows || lane.bytes + bytes > lane.room.bytes) {
@@ -128,6 +124,28 @@ export class AuditBuffer {
     if (lane.kinds.size >= lane.room.kinds || lane.bytes + bytes > lane.room.bytes) return;
     lane.bytes += bytes;
     lane.kinds.set(key, { first: row, repeats: 0, firstAt: now, lastAt: now });
+  }
+
+  /** As `add`, of one object that comes again and again unchanged: it is looked at the first time only. */
+  addAgain(event: AuditEvent, now: number): void {
+    const place = this.places.get(event);
+    const known = place?.lane.kinds.get(place.key);
+    if (place && known && this.repeat(place.lane, place.key, known, now)) return;
+    if (place === undefined) {
+      const draft = draftOf(event);
+      this.places.set(event, { lane: this.lanes[laneOf(draft.severity)], key: keyOf(draft, event) });
+    }
+    this.add(event, now);
+  }
+
+  /** Counts an event of a known kind; `false` when its minute is over and it begins anew. */
+  private repeat(lane: LaneState, key: string, known: Kind, now: number): boolean {
+    if (now >= known.first.occurredAt + AGGREGATION_MS && this.close(lane, key, known)) return false;
+    if (known.repeats === 0) known.firstAt = now;
+    known.repeats += 1;
+    known.lastAt = now;
+    this.absorbed += 1;
+    return true;
   }
 
   /** Counts an event, or a row that stands for several, that will never be written. */

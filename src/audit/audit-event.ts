@@ -79,6 +79,8 @@ export const AUDIT_EVENTS = {
   USER_INVITED: { severity: 'INFO', meaning: 'An invitation was sent.' },
   USER_INVITATION_REVOKED: { severity: 'INFO', meaning: 'An invitation was taken back.' },
   USER_INVITATION_ACCEPTED: { severity: 'INFO', meaning: 'An invitation was accepted.' },
+  USER_EMAIL_CHANGE_REQUESTED: { severity: 'HIGH', meaning: 'Somebody with the password asked for another e-mail address.' },
+  USER_EMAIL_CHANGED: { severity: 'HIGH', meaning: 'An e-mail address was changed, after both addresses agreed.' },
   SESSION_STARTED: { severity: 'INFO', meaning: 'A person logged in.' },
   SESSION_ENDED: { severity: 'INFO', meaning: 'A session was ended.' },
   SESSION_REUSED: { severity: 'HIGH', meaning: 'A spent refresh token came again: its whole family was revoked.' },
@@ -113,10 +115,12 @@ export const AUDIT_EVENTS = {
 
 export type AuditEventType = keyof typeof AUDIT_EVENTS;
 
-/** Who did it: `user`, `device`, `service`, `provisioner`, `system` (jobs) or `anonymous` (nobody was proven). */
+/** Who did it: `user`, `pat`, `device`, `service`, `provisioner`, `system` (jobs) or `anonymous` (nobody was proven). */
 export interface AuditActor {
   readonly kind: string;
   readonly id: string | null;
+  /** Of a personal access token: the account for which it acted. */
+  readonly userId?: string;
 }
 
 export const SYSTEM_ACTOR: AuditActor = { kind: 'system', id: null };
@@ -139,6 +143,7 @@ export interface AuditEvent {
 }
 
 /** The actor of an authenticated request. */
-export function actorOf(principal: Pick<Principal, 'kind' | 'id'>): AuditActor {
+export function actorOf(principal: Pick<Principal, 'kind' | 'id' | 'credentialId'>): AuditActor {
+  if (principal.kind === 'pat') return { kind: 'pat', id: principal.credentialId ?? null, userId: principal.id };
   return { kind: principal.kind, id: principal.id };
 }

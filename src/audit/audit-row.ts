@@ -39,7 +39,7 @@ export function complete(draft: AuditDraft, event: AuditEvent, now: number): Aud
 }
 
 export function draftOf(event: AuditEvent): AuditDraft {
-  const { type, actor, tenantId, deviceId = null, userId = actor.kind === 'user' ? actor.id : null } = event;
+  const { type, actor, tenantId, deviceId = null, userId = actor.kind === 'user' ? actor.id : (actor.userId ?? null) } = event;
   const request = requestContext();
   return {
     id: '',

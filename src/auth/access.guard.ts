@@ -2,6 +2,7 @@ import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/com
 import { Reflector } from '@nestjs/core';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ACCESS, type Access } from '../access/decorators.js';
+import type { PlatformRole } from '../access/permission.js';
 import type { Principal } from '../access/principal.js';
 import { actorOf, ANONYMOUS_ACTOR, type AuditEventType } from '../audit/audit-event.js';
 import { AuditStream } from '../audit/audit.stream.js';
@@ -12,12 +13,18 @@ import { authError } from './auth.errors.js';
 import { CsrfTokens } from './csrf.js';
 import { IdentifyService } from './identify.service.js';
 import { OPEN_REGISTRATION } from './open-registration.js';
+import { PrincipalsService } from './principals.service.js';
 import { RegistrationService } from './registration.service.js';
 
 export type GuardedRequest = FastifyRequest & { principal?: Principal };
 
 /** Methods that change nothing (RFC 9110 §9.2.1); every other one is a write. */
 const SAFE_METHODS: readonly string[] = ['GET', 'HEAD', 'OPTIONS'];
+
+/** Permissions that change nothing, whatever the method of their route. */
+const READING_VERBS = /\.(read|explain|export)$/;
+/** Who may act in a tenant that is not their own, as its ADMIN. */
+const ENTERING: readonly (PlatformRole | null)[] = ['PLATFORM_ADMIN', 'PLATFORM_OPERATOR_WRITE'];
 
 /** What a refusal is called in the security log, by its status; 404 is a caller who named what is not theirs. */
 const REFUSALS: Readonly<Record<number, AuditEventType>> = {
@@ -36,6 +43,7 @@ export class AccessGuard implements CanActivate {
   constructor(
     private readonly reflector: Reflector,
     private readonly identify: IdentifyService,
+    private readonly principals: PrincipalsService,
     private readonly csrf: CsrfTokens,
     private readonly tenants: TenantsService,
     private readonly registration: RegistrationService,
@@ -51,8 +59,11 @@ export class AccessGuard implements CanActivate {
     try {
       if (!access) throw authError('ACCESS_UNDECLARED', { internal: `${context.getClass().name}.${handler.name} declares no access` });
       if (access.kind === 'public' || this.isOpen(handler)) return true;
-      principal = await this.identify.caller(request, http.getResponse<FastifyReply>(), access);
+      const caller = await this.identify.caller(request, http.getResponse<FastifyReply>(), access);
+      principal = caller;
+      principal = await this.inTenant(caller, access, request);
       await this.admit(principal, access, request);
+      if (principal.tenantId !== caller.tenantId) this.noteEntry(principal, request);
       request.principal = principal;
       return true;
     } catch (error) {
@@ -70,19 +81,41 @@ export class AccessGuard implements CanActivate {
       const given = request.headers['x-csrf-token'];
       if (!(await this.csrf.matches(principal.sessionId ?? '', given))) throw authError('CSRF_TOKEN_INVALID');
     }
-    await this.checkTenant(principal, request.headers['x-tenant']);
-    if (access.kind === 'session' && (principal.kind !== 'user' || principal.sessionId === null)) throw authError('SESSION_REQUIRED');
+    const forPeople = access.kind === 'session' || (access.kind === 'permission' && access.interactive);
+    if (forPeople && (principal.kind !== 'user' || principal.sessionId === null)) throw authError('SESSION_REQUIRED');
     if (access.kind !== 'permission') return;
-    if (principal.tenantId === null || !principal.permissions.has(access.permission)) {
+    const ofPlatform = access.permission.startsWith('platform.');
+    if ((principal.tenantId === null && !ofPlatform) || !principal.permissions.has(access.permission)) {
       throw authError('PERMISSION_DENIED', { detail: `This needs the permission ${access.permission}.` });
     }
+    const writes = !SAFE_METHODS.includes(request.method) && !READING_VERBS.test(access.permission);
+    if (principal.tenantFrozen && writes && !ofPlatform) throw authError('TENANT_FROZEN');
   }
 
-  /** A session acts in its own tenant only: naming another is answered as if there were no such tenant. */
-  private async checkTenant({ tenantId }: Principal, named: string | string[] | undefined): Promise<void> {
-    if (named === undefined || named === tenantId) return;
-    const own = tenantId === null ? null : await this.tenants.find(tenantId);
-    if (own === null || own.slug !== named) throw platformError('NOT_FOUND', { internal: 'X-Tenant names another tenant' });
+  /**
+   * The principal in the tenant that `X-Tenant` names. Everybody acts in their own tenant only, and naming another is answered as if
+   * there were no such tenant; but sessions of the platform plane act in any tenant as its ADMIN.
+   */
+  private async inTenant(principal: Principal, access: Access, { headers }: GuardedRequest): Promise<Principal> {
+    const named = headers['x-tenant'];
+    if (named === undefined || named === principal.tenantId) return principal;
+    const tenant = typeof named === 'string' ? await this.tenants.findByName(named) : null;
+    if (tenant !== null && tenant.id === principal.tenantId) return principal;
+    const mayEnter = principal.kind === 'user' && access.kind === 'permission' && ENTERING.includes(principal.platformRole);
+    if (tenant === null || !mayEnter) throw platformError('NOT_FOUND', { internal: 'X-Tenant names another tenant' });
+    const permissions = this.principals.rightsOf('ADMIN', principal.platformRole);
+    return { ...principal, tenantId: tenant.id, role: 'ADMIN', permissions, tenantFrozen: tenant.status === 'FROZEN' };
+  }
+
+  /** Each entry is told to the tenant that was entered. */
+  private noteEntry(principal: Principal, request: GuardedRequest): void {
+    this.audit.note({
+      type: 'TENANT_ENTERED',
+      tenantId: principal.tenantId,
+      actor: actorOf(principal),
+      ip: request.ip,
+      details: { platformRole: principal.platformRole, method: request.method, path: request.url.split('?')[0] },
+    });
   }
 
   /** Refusals of people are security events; they go through the bounded stream, since a guard writes no tables. */

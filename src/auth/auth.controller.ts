@@ -33,7 +33,7 @@ export class AuthController {
   ) {}
 
   @Post('register')
-  @Allow(Permission.UsersCreate)
+  @Allow(Permission.UsersCreate, { interactive: true })
   @OpenRegistration()
   @ApiCreatedResponse({ type: RegisterResponse })
   async register(

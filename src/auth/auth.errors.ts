@@ -47,7 +47,52 @@ export const AUTH_ERRORS = {
   SESSION_REQUIRED: {
     status: 403,
     title: 'An interactive session is needed',
-    meaning: 'Self routes are for people who have logged in, not for devices or provisioning stations.',
+    meaning: 'Self routes are for people who have logged in, not for access tokens, devices or provisioning stations.',
+  },
+  TENANT_FROZEN: {
+    status: 403,
+    title: 'The tenant is frozen',
+    meaning: 'It may be read, but nothing in it changes and nothing of it connects until the platform opens it again.',
+  },
+  RECOVERY_TOKEN_INVALID: {
+    status: 400,
+    title: 'The recovery token is not valid',
+    meaning: 'It is not one of ours, older than 5 minutes, or was used before; ask for a new one.',
+  },
+  CONFIRMATION_TOKEN_INVALID: {
+    status: 400,
+    title: 'The confirmation is not valid',
+    meaning: 'It is not one of ours, older than an hour, or was used before; ask for the change again.',
+  },
+  INVITATION_INVALID: {
+    status: 400,
+    title: 'The invitation is not valid',
+    meaning: 'It is not one of ours, older than 168 hours, was used or taken back, or whoever sent it may no longer give that role.',
+  },
+  INVITATION_NOT_FOUND: {
+    status: 404,
+    title: 'No such invitation',
+    meaning: 'No pending invitation of your tenant has this id.',
+  },
+  MAIL_NOT_CONFIGURED: {
+    status: 503,
+    title: 'There is no mail server',
+    meaning: 'The route sends a mail, and the installation has no `SMTP_URL`.',
+  },
+  PAT_NOT_FOUND: {
+    status: 404,
+    title: 'No such access token',
+    meaning: 'None of your personal access tokens in this tenant has this id.',
+  },
+  PAT_REVOKED: {
+    status: 409,
+    title: 'The access token is revoked',
+    meaning: 'A revoked token stays revoked; make a new one.',
+  },
+  PAT_LIMIT_REACHED: {
+    status: 409,
+    title: 'Too many access tokens',
+    meaning: 'A person has at most 100 living personal access tokens in a tenant; revoke those that nobody uses.',
   },
   ACCESS_UNDECLARED: {
     status: 403,

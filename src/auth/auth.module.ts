@@ -9,18 +9,31 @@ import { UsersModule } from '../users/users.module.js';
 import { AccessGuard } from './access.guard.js';
 import { AccessTokenStrategy } from './access-token.strategy.js';
 import { AccessTokens } from './access-tokens.js';
+import { AccountTokensRepository } from './account-tokens.repository.js';
 import { AuthHttpService } from './auth-http.service.js';
 import { AuthController } from './auth.controller.js';
 import { BootstrapService } from './bootstrap.service.js';
 import { CsrfTokens } from './csrf.js';
+import { EmailChangeService } from './email-change.service.js';
 import { IdentifyService } from './identify.service.js';
+import { InvitationsController } from './invitations.controller.js';
+import { InvitationsRepository } from './invitations.repository.js';
+import { InvitationsService } from './invitations.service.js';
 import { KnownBrowsers } from './known-browser.js';
+import { Letters } from './letters.js';
 import { LoginThrottle } from './login-throttle.js';
 import { LoginService } from './login.service.js';
 import { DEFAULT_ROUNDS, PASSWORD_ROUNDS, Passwords } from './passwords.js';
 import { PrincipalStanding } from './principal-standing.js';
+import { PatJudge } from './pat-judge.js';
+import { PatUses } from './pat-uses.js';
+import { MemberPatsController, PatsController } from './pats.controller.js';
+import { PatsRepository } from './pats.repository.js';
+import { PatsService } from './pats.service.js';
 import { PrincipalsService } from './principals.service.js';
 import { ProfileService } from './profile.service.js';
+import { RecoveryController } from './recovery.controller.js';
+import { RecoveryService } from './recovery.service.js';
 import { RefreshSecrets } from './refresh-secrets.js';
 import { RefreshService } from './refresh.service.js';
 import { RegistrationService } from './registration.service.js';
@@ -28,6 +41,7 @@ import { SessionCookies } from './session-cookies.js';
 import { SessionsController } from './sessions.controller.js';
 import { SessionsRepository } from './sessions.repository.js';
 import { SessionsService } from './sessions.service.js';
+import { StandingAccessService } from './standing-access.service.js';
 
 /**
  * People at the door: passwords, sessions, and the guard in front of every route. Global, because it answers for two ports of the
@@ -39,25 +53,35 @@ import { SessionsService } from './sessions.service.js';
     UsersModule,
     JwtModule.registerAsync({ inject: [CONFIG], useFactory: (config: Config) => ({ secret: config.web.jwtSecret }) }),
   ],
-  controllers: [AuthController, SessionsController],
+  controllers: [AuthController, SessionsController, PatsController, MemberPatsController, RecoveryController, InvitationsController],
   providers: [
     { provide: PASSWORD_ROUNDS, useValue: DEFAULT_ROUNDS },
     { provide: PasswordHashing, useExisting: Passwords },
     { provide: Standing, useClass: PrincipalStanding },
-    { provide: StandingAccess, useExisting: SessionsService },
+    { provide: StandingAccess, useClass: StandingAccessService },
     { provide: APP_GUARD, useClass: AccessGuard },
     AccessTokens,
+    AccountTokensRepository,
     AccessTokenStrategy,
     AuthHttpService,
     BootstrapService,
     CsrfTokens,
+    EmailChangeService,
     IdentifyService,
+    InvitationsRepository,
+    InvitationsService,
     KnownBrowsers,
+    Letters,
     LoginService,
     LoginThrottle,
     Passwords,
+    PatJudge,
+    PatUses,
+    PatsRepository,
+    PatsService,
     PrincipalsService,
     ProfileService,
+    RecoveryService,
     RefreshSecrets,
     RefreshService,
     RegistrationService,

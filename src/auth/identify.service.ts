@@ -13,6 +13,7 @@ import { RateLimitService } from '../rate-limit/rate-limit.service.js';
 import { TenantsService } from '../users/tenants.service.js';
 import { AccessTokenStrategy } from './access-token.strategy.js';
 import { authError } from './auth.errors.js';
+import { PatJudge } from './pat-judge.js';
 import { presentedBy } from './presented.js';
 import { SessionCookies } from './session-cookies.js';
 
@@ -28,6 +29,7 @@ const DEVICE_CHALLENGE = { 'WWW-Authenticate': 'Bearer realm="portcullis", Basic
 export class IdentifyService {
   constructor(
     private readonly tokens: AccessTokenStrategy,
+    private readonly pats: PatJudge,
     private readonly cookies: SessionCookies,
     private readonly devices: DeviceProof,
     private readonly certificates: CertificateProof,
@@ -48,6 +50,11 @@ export class IdentifyService {
     switch (presented.kind) {
       case 'token': {
         const principal = await this.tokens.judge(request, reply);
+        if (!principal) throw authError('TOKEN_INVALID', { headers: INVALID_TOKEN });
+        return principal;
+      }
+      case 'pat': {
+        const principal = await this.pats.judge(presented.token, request.ip, (request.params as { id?: string }).id);
         if (!principal) throw authError('TOKEN_INVALID', { headers: INVALID_TOKEN });
         return principal;
       }
@@ -89,15 +96,17 @@ export class IdentifyService {
       throw authError('ADMIN_KEY_WRONG', { headers: CHALLENGE });
     }
     await this.limits.enforce('provision.address', address);
+    const tenantId = await this.tenants.defaultTenantId();
     return {
       kind: 'provisioner',
       id: 'admin-key',
-      tenantId: await this.tenants.defaultTenantId(),
+      tenantId,
       role: null,
       platformRole: null,
       permissions: new Set([permission]),
       sessionId: null,
       credential: 'admin-key',
+      tenantFrozen: (await this.tenants.find(tenantId))?.status === 'FROZEN',
     };
   }
 }

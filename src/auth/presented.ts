@@ -6,9 +6,12 @@ export type Presented =
   /** An Authorization header that is neither Bearer nor Basic, or not well formed. */
   | { readonly kind: 'unreadable' }
   | { readonly kind: 'token'; readonly token: string; readonly by: 'bearer' | 'cookie' }
+  /** A personal access token. */
+  | { readonly kind: 'pat'; readonly token: string }
   | { readonly kind: 'basic'; readonly user: string; readonly password: string };
 
 const BEARER = /^Bearer +([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)$/i;
+const PERSONAL = /^Bearer +(pat_[A-Za-z0-9_-]+)$/i;
 const BASIC = /^Basic +([A-Za-z0-9+/]+={0,2})$/i;
 
 /** Reads the Authorization header (RFC 9110 §11.6.2) and the access cookie; a request may bear one of them. */
@@ -18,6 +21,8 @@ export function presentedBy(authorization: string | undefined, cookie: string | 
   // A browser that sends the same token twice has written the header itself, which no other site can make it do.
   if (cookie !== undefined && cookie !== token) return { kind: 'conflict' };
   if (token !== undefined) return { kind: 'token', token, by: 'bearer' };
+  const personal = PERSONAL.exec(authorization)?.[1];
+  if (personal !== undefined) return { kind: 'pat', token: personal };
   return basic(BASIC.exec(authorization)?.[1]);
 }
 

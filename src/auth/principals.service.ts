@@ -9,22 +9,23 @@ interface Row {
   tenantId: string | null;
   role: Role | null;
   platformRole: PlatformRole | null;
+  tenantFrozen: boolean;
 }
 
 /** One statement a request: session, account and membership as they are now, whatever the token once said. */
 const LOOK_UP = {
   name: 'session-principal',
   text: `
-    SELECT s.tenant_id AS "tenantId", m.role, u.platform_role AS "platformRole"
+    SELECT s.tenant_id AS "tenantId", m.role, u.platform_role AS "platformRole",
+      coalesce(t.status = 'FROZEN', false) AS "tenantFrozen"
     FROM sessions s
     JOIN users u ON u.id = s.user_id AND u.status = 'ACTIVE'
     LEFT JOIN memberships m ON m.tenant_id = s.tenant_id AND m.user_id = s.user_id AND m.status = 'ACTIVE'
+    LEFT JOIN tenants t ON t.id = s.tenant_id
     WHERE s.id = $1 AND s.user_id = $2 AND s.tenant_id IS NOT DISTINCT FROM $3::uuid
       AND s.ended_at IS NULL AND s.absolute_expires_at > $4
       AND (s.tenant_id IS NULL OR m.role IS NOT NULL)`,
 };
-
-const NONE: ReadonlySet<Permission> = new Set();
 
 /**
  * Finds out who a request's token speaks for. Nothing is cached: an ended session, a disabled account or membership and a new
@@ -55,17 +56,19 @@ export class PrincipalsService {
       tenantId: row.tenantId,
       role,
       platformRole,
-      permissions: role === null ? NONE : this.bundle(role, platformRole),
+      permissions: this.rightsOf(role, platformRole),
       sessionId,
       credential,
+      tenantFrozen: row.tenantFrozen,
     };
   }
 
-  private bundle(role: Role, platformRole: PlatformRole | null): ReadonlySet<Permission> {
-    const name = `${role} ${platformRole ?? ''}`;
+  /** Everything that a role in a tenant and one on the platform allow together. */
+  rightsOf(role: Role | null, platformRole: PlatformRole | null): ReadonlySet<Permission> {
+    const name = `${role ?? ''} ${platformRole ?? ''}`;
     let bundle = this.bundles.get(name);
     if (!bundle) {
-      bundle = new Set([...ROLE_BUNDLES[role], ...(platformRole === null ? [] : PLATFORM_BUNDLES[platformRole])]);
+      bundle = new Set([...(role === null ? [] : ROLE_BUNDLES[role]), ...(platformRole === null ? [] : PLATFORM_BUNDLES[platformRole])]);
       this.bundles.set(name, bundle);
     }
     return bundle;

@@ -4,8 +4,13 @@ export type SessionEnd =
   | 'revoked'
   | 'refresh-reuse'
   | 'password-changed'
+  | 'password-recovered'
+  | 'email-changed'
   | 'membership-disabled'
   | 'membership-removed';
+
+/** Which of an account's sessions. */
+export type SessionChoice = { readonly only: string } | { readonly tenantId: string } | { readonly except: string } | 'all';
 
 export const ACCESS_TTL_MS = 3_600_000;
 /** A session that is not refreshed for this long is over; each refresh begins it anew. */

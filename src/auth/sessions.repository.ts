@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { Transaction } from '../platform/database/transactions.js';
 import type { Keyset } from '../platform/http/paging.js';
-import type { Session, SessionEnd } from './session.js';
+import type { Session, SessionChoice, SessionEnd } from './session.js';
 
 const COLUMNS = `id, user_id AS "userId", tenant_id AS "tenantId", transport, ip, user_agent AS "userAgent",
   created_at AS "createdAt", last_used_at AS "lastUsedAt", refresh_expires_at AS "refreshExpiresAt",
@@ -67,18 +67,16 @@ export class SessionsRepository {
 
   /**
    * Ends living sessions of the account; answers their ids.
-   * @param which one session, all of one tenant, or all but one
+   * @param which one session, all of one tenant, all but one, or all
    */
   async end(
     tx: Transaction,
     userId: string,
-    which: { only: string } | { tenantId: string } | { except: string },
+    which: SessionChoice,
     now: Date,
     reason: SessionEnd,
   ): Promise<string[]> {
-    const [condition, value] = 'only' in which ? ['id = $4', which.only]
-      : 'tenantId' in which ? ['tenant_id = $4', which.tenantId]
-        : ['id <> $4', which.except];
+    const [condition, value] = conditionOf(which);
     const rows = await tx.query<{ id: string }>(
       `UPDATE sessions SET ended_at = $2, end_reason = $3
        WHERE user_id = $1 AND ended_at IS NULL AND refresh_expires_at > $2 AND ${condition} RETURNING id`,
@@ -91,4 +89,10 @@ export class SessionsRepository {
   async forget(tx: Transaction, userId: string, before: Date): Promise<void> {
     await tx.query('DELETE FROM sessions WHERE user_id = $1 AND (ended_at < $2 OR refresh_expires_at < $2)', [userId, before]);
   }
+}
+
+function conditionOf(which: SessionChoice): [string, string | null] {
+  if (which === 'all') return ['$4::text IS NULL', null];
+  if ('only' in which) return ['id = $4', which.only];
+  return 'tenantId' in which ? ['tenant_id = $4', which.tenantId] : ['id <> $4', which.except];
 }

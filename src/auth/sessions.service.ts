@@ -6,11 +6,10 @@ import { AuditService } from '../audit/audit.service.js';
 import { Clock } from '../platform/clock/clock.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
 import { decodeCursor, DEFAULT_PAGE, pageOf, type Page } from '../platform/http/paging.js';
-import type { AccessEnd, StandingAccess } from '../users/standing-access.js';
 import { AccessTokens } from './access-tokens.js';
 import { authError } from './auth.errors.js';
 import { RefreshSecrets } from './refresh-secrets.js';
-import { REFRESH_TTL_MS, SESSION_TTL_MS, type Grant, type Origin, type Session, type SessionEnd, type Transport } from './session.js';
+import { REFRESH_TTL_MS, SESSION_TTL_MS, type Grant, type Origin, type Session, type SessionChoice, type SessionEnd, type Transport } from './session.js';
 import { SessionsRepository } from './sessions.repository.js';
 
 const MAX_USER_AGENT = 256;
@@ -19,7 +18,7 @@ const FORGET_AFTER_MS = 7 * 24 * 3_600_000;
 
 /** Sessions of people: begun at login, renewed by refresh, ended one by one or a tenant's together. */
 @Injectable()
-export class SessionsService implements StandingAccess {
+export class SessionsService {
   constructor(
     private readonly transactions: Transactions,
     private readonly repository: SessionsRepository,
@@ -90,14 +89,10 @@ export class SessionsService implements StandingAccess {
   endAll(
     tx: Transaction,
     userId: string,
-    which: { only: string } | { tenantId: string } | { except: string },
+    which: SessionChoice,
     reason: SessionEnd,
   ): Promise<string[]> {
     return this.repository.end(tx, userId, which, new Date(this.clock.now()), reason);
-  }
-
-  async end(tx: Transaction, tenantId: string, userId: string, reason: AccessEnd): Promise<number> {
-    return (await this.endAll(tx, userId, { tenantId }, reason)).length;
   }
 
   private async grant(

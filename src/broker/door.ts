@@ -4,6 +4,7 @@ import https from 'node:https';
 import type { Socket } from 'node:net';
 import { Inject, Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
 import { CONFIG, type Config } from '../platform/config/config.js';
+import { type InternalHandler, InternalRoutes } from '../platform/http/internal-routes.js';
 import { Metrics } from '../platform/telemetry/metrics.js';
 import { Health } from '../platform/telemetry/health.js';
 import { logger } from '../platform/telemetry/logger.js';
@@ -40,6 +41,7 @@ export class BrokerDoor implements BeforeApplicationShutdown {
     private readonly brokerMetrics: BrokerMetrics,
     private readonly metrics: Metrics,
     private readonly health: Health,
+    private readonly routes: InternalRoutes,
   ) {
     this.secrets = new BrokerSecrets(config.internal.secrets);
   }
@@ -103,6 +105,12 @@ export class BrokerDoor implements BeforeApplicationShutdown {
       else notFound(request, response);
       return;
     }
+    if (request.method === 'POST') {
+      const route = this.routes.find(path);
+      if (route && this.isBroker(request)) this.answerRoute(route, request, response);
+      else notFound(request, response);
+      return;
+    }
     if (request.method !== 'GET') return notFound(request, response);
     switch (path) {
       case '/health/live':
@@ -149,6 +157,28 @@ export class BrokerDoor implements BeforeApplicationShutdown {
       const answer = door === 'auth' ? this.line.connect(body, contentType) : this.line.acl(body, contentType);
       if (answer instanceof Promise) void answer.then((settled) => this.send(door, response, settled, started));
       else this.send(door, response, answer, started);
+    });
+    request.on('error', () => response.destroy());
+  }
+
+  /** A path of another room: read whole, then handed over. */
+  private answerRoute(handler: InternalHandler, request: IncomingMessage, response: ServerResponse): void {
+    let chunks: Buffer[] = [];
+    let size = 0;
+    request.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size <= MAX_BODY) chunks.push(chunk);
+      else chunks = [];
+    });
+    request.on('end', () => {
+      if (size > MAX_BODY) return void response.writeHead(413, { 'content-length': '0' }).end();
+      handler(Buffer.concat(chunks), request.headers['content-type'] ?? '').then(
+        ({ status, json }) => (json === undefined ? response.writeHead(status, { 'content-length': '0' }).end() : sendJson(response, status, json)),
+        (error: unknown) => {
+          logger.error({ err: error }, 'a path of the internal listener failed');
+          response.writeHead(500, { 'content-length': '0' }).end();
+        },
+      );
     });
     request.on('error', () => response.destroy());
   }

@@ -26,7 +26,6 @@ export interface Validity {
 /** A credential as it may be shown: never the secret, nor its digest. */
 export interface CredentialView extends Validity {
   readonly id: string;
-  /** Lists show what other rooms keep beside what this one issues. */
   readonly kind: CredentialKind;
   readonly state: CredentialState;
   readonly createdAt: Date;

@@ -3,16 +3,16 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { TenantPrincipal } from '../access/principal.js';
 import { actorOf } from '../audit/audit-event.js';
 import { AuditService } from '../audit/audit.service.js';
+import { CredentialListings, inOrder, type ListedCredential } from '../devices/credential-listing.js';
 import { devicesError } from '../devices/devices.errors.js';
 import { DevicesService } from '../devices/devices.service.js';
 import type { Facts } from '../devices/facts.js';
-import { CredentialHoldings, type HeldCredential } from '../devices/holdings.js';
 import { ServiceAccountsService } from '../devices/service-accounts.service.js';
 import { Clock } from '../platform/clock/clock.js';
 import { CONFIG, type Config } from '../platform/config/config.js';
 import { DataKeys, type DataKey } from '../platform/crypto/data-keys.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
-import { DEFAULT_PAGE, decodeCursor, pageOf, type Keyset, type Page } from '../platform/http/paging.js';
+import { DEFAULT_PAGE, decodeCursor, pageOf, type Page } from '../platform/http/paging.js';
 import { digestSecret, newSecret, SECRET_PURPOSE } from './client-secret.js';
 import { MAX_LIVE_SECRETS, ROTATION_OVERLAP_MS, stateOf } from './credential.js';
 import type { CredentialOwner, CredentialView } from './credential.js';
@@ -69,11 +69,11 @@ export class CredentialsService {
     private readonly keys: DataKeys,
     private readonly transactions: Transactions,
     private readonly devices: DevicesService,
-    private readonly holdings: CredentialHoldings,
     private readonly serviceAccounts: ServiceAccountsService,
     private readonly repository: CredentialsRepository,
     private readonly signingKeys: SigningKeysService,
     private readonly audit: AuditService,
+    private readonly listings: CredentialListings,
   ) {}
 
   /** @throws CREDENTIAL_LIMIT_REACHED, DEVICE_NOT_FOUND, SERVICE_ACCOUNT_NOT_FOUND */
@@ -132,7 +132,7 @@ export class CredentialsService {
   /** In the order of their creation, without end: for services. */
   async list(tx: Transaction, owner: CredentialOwner): Promise<CredentialView[]> {
     const now = this.clock.now();
-    return (await this.repository.list(tx, owner)).map((row) => viewOf(row, now));
+    return (await this.repository.list(tx, owner)).map((row) => viewOf(listed(row), now));
   }
 
   /**
@@ -165,12 +165,10 @@ export class CredentialsService {
     const after = decodeCursor(cursor);
     return this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
       const { id, tenantId } = await this.devices.get(tx, deviceId);
-      const rows = await this.repository.list(tx, { kind: 'device', id, tenantId }, { after, limit: limit + 1 });
+      const own = await this.repository.list(tx, { kind: 'device', id, tenantId }, { after, limit: limit + 1 });
+      const others = await this.listings.list(tx, id, after, limit + 1);
       const now = this.clock.now();
-      const own = rows.map((row) => ({ key: { at: row.at, id: row.id }, view: viewOf(row, now) }));
-      const others = (await this.holdings.page(tx, id, after, limit + 1)).map(({ key, ...held }) => ({ key, view: elsewhere(held) }));
-      const all = [...own, ...others].sort((a, b) => compareKeys(a.key, b.key)).slice(0, limit + 1);
-      return pageOf(all, limit, ({ key }) => key, ({ view }) => view);
+      return pageOf(inOrder([...own.map(listed), ...others]), limit, ({ key }) => key, (credential) => viewOf(credential, now));
     });
   }
 
@@ -270,30 +268,21 @@ function issueTime(tokensNotBefore: number | null, now: number): number {
   return tokensNotBefore === seconds + 1 ? tokensNotBefore : seconds;
 }
 
-function viewOf(row: CredentialRow, now: number): CredentialView {
-  const validity = {
+function listed(row: CredentialRow): ListedCredential {
+  return {
+    id: row.id,
+    kind: row.kind,
+    createdAt: row.created_at,
     notBefore: row.not_before,
     expiresAt: row.expires_at,
     supersededAt: row.superseded_at,
     revokedAt: row.revoked_at,
-  };
-  return {
-    ...validity,
-    id: row.id,
-    kind: row.kind,
-    state: stateOf(validity, now),
-    createdAt: row.created_at,
     parentId: row.parent_id,
     lastUsedAt: row.last_used_at,
+    key: { at: row.at, id: row.id },
   };
 }
 
-/** What another room keeps; when it was superseded or revoked is that room's to tell. */
-function elsewhere(held: Omit<HeldCredential, 'key'>): CredentialView {
-  return { ...held, supersededAt: null, revokedAt: null };
-}
-
-/** Times of cursors are all written alike, so text sorts as time does. */
-function compareKeys(a: Keyset, b: Keyset): number {
-  return a.at === b.at ? (a.id < b.id ? -1 : 1) : a.at < b.at ? -1 : 1;
+function viewOf({ key: _, ...credential }: ListedCredential, now: number): CredentialView {
+  return { ...credential, state: stateOf(credential, now) };
 }

@@ -5,6 +5,7 @@ import type { Keyset } from '../platform/http/paging.js';
 import type { DeviceRecord, DeviceStatus, ProofKind } from './device.js';
 import { devicesError } from './devices.errors.js';
 import { tenantOf } from './tenant-scope.js';
+import type { Subject } from './narrowing.js';
 
 /** Filters of a list; all that are given must hold. */
 export interface DeviceFilter {
@@ -29,6 +30,12 @@ type NewDeviceRow = DeviceChanges & {
   readonly status: DeviceStatus;
   readonly groups: readonly string[];
 };
+
+/** What a device says of itself: a verified `status` message, and the time in it. */
+export interface DeviceReport {
+  readonly status: string;
+  readonly at: Date;
+}
 
 /** A device with its place in the order of the list. */
 export interface ListedDevice {
@@ -140,6 +147,14 @@ export class DevicesRepository {
   }
 
   /** Writes the changes and raises the version. The row is locked by the caller. */
+  async subjects(tx: Transaction): Promise<Subject[]> {
+    return tx.query<Subject>(
+      `SELECT 'device' AS kind, id, tenant_id AS "tenantId" FROM devices WHERE tenant_id = $1 AND status <> 'DECOMMISSIONED'
+       UNION ALL SELECT 'service', id, tenant_id FROM service_accounts WHERE tenant_id = $1 AND status = 'ACTIVE'`,
+      [tenantOf(tx)],
+    );
+  }
+
   async update(tx: Transaction, id: string, changes: DeviceChanges): Promise<void> {
     const params: unknown[] = [tenantOf(tx), id];
     const sets = ['version = version + 1', 'updated_at = now()'];
@@ -171,11 +186,23 @@ export class DevicesRepository {
   }
 
   /** What the device says about itself; no part of its facts, so the version stays. */
-  async updateReport(tx: Transaction, id: string, seenAt: Date, reportedStatus: string | null): Promise<void> {
+  async updateReport(tx: Transaction, id: string, seenAt: Date, report: DeviceReport | null): Promise<void> {
     await tx.query(
-      `UPDATE devices SET last_seen_at = greatest(last_seen_at, $3::timestamptz), reported_status = coalesce($4, reported_status)
+      `UPDATE devices SET last_seen_at = greatest(last_seen_at, $3::timestamptz),
+          reported_status = CASE WHEN $5::timestamptz >= coalesce(reported_at, '-infinity') THEN $4 ELSE reported_status END,
+          reported_at = greatest(reported_at, $5::timestamptz)
         WHERE tenant_id = $1 AND id = $2`,
-      [tenantOf(tx), id, seenAt, reportedStatus],
+      [tenantOf(tx), id, seenAt, report?.status ?? null, report?.at ?? null],
+    );
+  }
+
+  /** `ids[n]` was last heard of at `times[n]`. */
+  async updateSeen(tx: Transaction, ids: readonly string[], times: readonly Date[]): Promise<void> {
+    await tx.query(
+      `UPDATE devices d SET last_seen_at = greatest(d.last_seen_at, s.at)
+         FROM (SELECT * FROM unnest($2::uuid[], $3::timestamptz[]) AS u(id, at) ORDER BY u.id) s
+        WHERE d.tenant_id = $1 AND d.id = s.id`,
+      [tenantOf(tx), ids, times],
     );
   }
 

@@ -18,6 +18,7 @@ import { FactsChanges } from './facts-changes.js';
 import { GroupsRepository } from './groups.repository.js';
 import { CredentialHoldings, type HoldingQuestion } from './holdings.js';
 import { metadataProblem } from './metadata.js';
+import type { Subject } from './narrowing.js';
 
 /** A device to register. `groups` are ids. */
 export interface NewDevice extends DeviceChanges {
@@ -117,6 +118,21 @@ export class DevicesService {
     return this.noted(tx, device.id);
   }
 
+  /** Takes a locked device out of all its groups; answers which. */
+  async leaveGroups(tx: Transaction, id: string): Promise<readonly string[]> {
+    const { groups } = await this.get(tx, id);
+    if (groups.length === 0) return [];
+    await this.groups.removeMembers(tx, groups, [id]);
+    await this.noted(tx, id);
+    this.changes.narrowed(tx, 'device', [id], 'MEMBER_REMOVED');
+    return groups;
+  }
+
+  /** Every device and service account of the transaction's tenant that has not ended. */
+  subjects(tx: Transaction): Promise<Subject[]> {
+    return this.devices.subjects(tx);
+  }
+
   /** For changes of other rooms that the gate must see at once, such as a rotated secret. @returns the new version of the facts. */
   async touch(tx: Transaction, id: string): Promise<number> {
     const [subject] = await this.changes.touch(tx, 'device', [id]);
@@ -131,8 +147,13 @@ export class DevicesService {
   }
 
   /** When the device was last heard of and, from a verified `status` message, how it says it is. No part of the facts. */
-  recordReport(tx: Transaction, id: string, seenAt: Date, reportedStatus: string | null = null): Promise<void> {
-    return this.devices.updateReport(tx, id, seenAt, reportedStatus);
+  recordReport(tx: Transaction, id: string, seenAt: Date, report: { readonly status: string; readonly at: Date } | null = null): Promise<void> {
+    return this.devices.updateReport(tx, id, seenAt, report);
+  }
+
+  /** When devices were last heard of, many at a time. No part of the facts. */
+  recordSeen(tx: Transaction, seen: ReadonlyMap<string, Date>): Promise<void> {
+    return this.devices.updateSeen(tx, [...seen.keys()], [...seen.values()]);
   }
 
   /** What the gate would see if the transaction committed now: the topics of a device that is being registered, for one. */

@@ -24,7 +24,7 @@ export class GroupsController {
   }
 
   @Post()
-  @Allow(Permission.GroupsWrite)
+  @Allow(Permission.GroupsCreate)
   @ApiCreatedResponse({ type: GroupView })
   async create(@Me() me: TenantPrincipal, @Body() body: CreateGroupRequest): Promise<GroupView> {
     return viewGroup(await this.groups.create(me, body));
@@ -38,7 +38,7 @@ export class GroupsController {
   }
 
   @Patch(':id')
-  @Allow(Permission.GroupsWrite)
+  @Allow(Permission.GroupsUpdate)
   @ApiOkResponse({ type: GroupView })
   async update(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() body: UpdateGroupRequest): Promise<GroupView> {
     return viewGroup(await this.groups.update(me, id, body));
@@ -46,7 +46,7 @@ export class GroupsController {
 
   @Delete(':id')
   @HttpCode(204)
-  @Allow(Permission.GroupsWrite)
+  @Allow(Permission.GroupsDelete)
   @ApiNoContentResponse()
   async remove(@Me() me: TenantPrincipal, @IdParam() id: string): Promise<void> {
     await this.groups.remove(me, id);
@@ -61,7 +61,7 @@ export class GroupsController {
 
   @Post(':id/members')
   @HttpCode(200)
-  @Allow(Permission.GroupsWrite)
+  @Allow(Permission.GroupsUpdate)
   @ApiOkResponse({ type: MembersAdded })
   async addMembers(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() body: GroupMembersRequest): Promise<MembersAdded> {
     return { added: await this.groups.addMembers(me, id, body.deviceIds) };
@@ -69,7 +69,7 @@ export class GroupsController {
 
   @Delete(':id/members')
   @HttpCode(204)
-  @Allow(Permission.GroupsWrite)
+  @Allow(Permission.GroupsUpdate)
   @ApiNoContentResponse()
   async removeMembers(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() body: GroupMembersRequest): Promise<void> {
     await this.groups.removeMembers(me, id, body.deviceIds);
@@ -77,7 +77,7 @@ export class GroupsController {
 
   @Delete(':id/members/:deviceId')
   @HttpCode(204)
-  @Allow(Permission.GroupsWrite)
+  @Allow(Permission.GroupsUpdate)
   @ApiNoContentResponse()
   async removeMember(@Me() me: TenantPrincipal, @IdParam() id: string, @IdParam('deviceId') deviceId: string): Promise<void> {
     await this.groups.removeMembers(me, id, [deviceId]);

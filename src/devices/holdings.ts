@@ -1,6 +1,5 @@
 import { Injectable } from '@nestjs/common';
 import type { Transaction } from '../platform/database/transactions.js';
-import type { Keyset } from '../platform/http/paging.js';
 
 export const CREDENTIAL_KINDS = ['secret', 'token', 'hmac', 'certificate'] as const;
 export type CredentialKind = (typeof CREDENTIAL_KINDS)[number];
@@ -12,20 +11,6 @@ export interface HoldingQuestion {
   readonly expiringBefore?: Date;
 }
 
-/** A credential as lists show it, whichever room keeps it. */
-export interface HeldCredential {
-  /** Where it stands in the order of issue. */
-  readonly key: Keyset;
-  readonly id: string;
-  readonly kind: CredentialKind;
-  readonly state: 'active' | 'pending' | 'superseded' | 'expired' | 'revoked';
-  readonly createdAt: Date;
-  readonly notBefore: Date;
-  readonly expiresAt: Date | null;
-  readonly parentId: string | null;
-  readonly lastUsedAt: Date | null;
-}
-
 /** Port: a room that keeps credentials of some kinds and can say which devices hold a live one. */
 export abstract class HoldingsSource {
   abstract readonly kinds: readonly CredentialKind[];
@@ -35,11 +20,6 @@ export abstract class HoldingsSource {
    * revoked. One statement in the given transaction.
    */
   abstract holders(tx: Transaction, deviceIds: readonly string[], question: HoldingQuestion): Promise<readonly string[]>;
-
-  /** Credentials of one device in the order of their issue, by (createdAt, id); none where the room lists its own. */
-  page(_tx: Transaction, _deviceId: string, _after: Keyset | undefined, _limit: number): Promise<HeldCredential[]> {
-    return Promise.resolve([]);
-  }
 }
 
 /**
@@ -61,13 +41,6 @@ export class CredentialHoldings {
       if (question.kind !== undefined && !source.kinds.includes(question.kind)) continue;
       for (const id of await source.holders(tx, deviceIds, question)) found.add(id);
     }
-    return found;
-  }
-
-  /** What rooms besides the one that keeps secrets have of a device, in the order of issue. */
-  async page(tx: Transaction, deviceId: string, after: Keyset | undefined, limit: number): Promise<HeldCredential[]> {
-    const found: HeldCredential[] = [];
-    for (const source of this.sources) found.push(...(await source.page(tx, deviceId, after, limit)));
     return found;
   }
 }

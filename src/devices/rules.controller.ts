@@ -21,7 +21,7 @@ export class DeviceRulesController {
   }
 
   @Post()
-  @Allow(Permission.RulesWrite)
+  @Allow(Permission.RulesCreate)
   @ApiCreatedResponse({ type: RuleView })
   async add(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() body: CreateRuleRequest): Promise<RuleView> {
     return viewRule(await this.rules.add(me, { kind: 'device', id }, body));
@@ -29,7 +29,7 @@ export class DeviceRulesController {
 
   @Delete(':ruleId')
   @HttpCode(204)
-  @Allow(Permission.RulesWrite)
+  @Allow(Permission.RulesDelete)
   @ApiNoContentResponse()
   async remove(@Me() me: TenantPrincipal, @IdParam() id: string, @IdParam('ruleId') ruleId: string): Promise<void> {
     await this.rules.remove(me, { kind: 'device', id }, ruleId);
@@ -49,7 +49,7 @@ export class GroupRulesController {
   }
 
   @Post()
-  @Allow(Permission.RulesWrite)
+  @Allow(Permission.RulesCreate)
   @ApiCreatedResponse({ type: RuleView })
   async add(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() body: CreateRuleRequest): Promise<RuleView> {
     return viewRule(await this.rules.add(me, { kind: 'group', id }, body));
@@ -57,7 +57,7 @@ export class GroupRulesController {
 
   @Delete(':ruleId')
   @HttpCode(204)
-  @Allow(Permission.RulesWrite)
+  @Allow(Permission.RulesDelete)
   @ApiNoContentResponse()
   async remove(@Me() me: TenantPrincipal, @IdParam() id: string, @IdParam('ruleId') ruleId: string): Promise<void> {
     await this.rules.remove(me, { kind: 'group', id }, ruleId);
@@ -77,7 +77,7 @@ export class ServiceAccountRulesController {
   }
 
   @Post()
-  @Allow(Permission.ServiceAccountsWrite)
+  @Allow(Permission.ServiceAccountsUpdate)
   @ApiCreatedResponse({ type: RuleView })
   async add(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() body: CreateRuleRequest): Promise<RuleView> {
     return viewRule(await this.rules.add(me, { kind: 'service', id }, body));
@@ -85,7 +85,7 @@ export class ServiceAccountRulesController {
 
   @Delete(':ruleId')
   @HttpCode(204)
-  @Allow(Permission.ServiceAccountsWrite)
+  @Allow(Permission.ServiceAccountsUpdate)
   @ApiNoContentResponse()
   async remove(@Me() me: TenantPrincipal, @IdParam() id: string, @IdParam('ruleId') ruleId: string): Promise<void> {
     await this.rules.remove(me, { kind: 'service', id }, ruleId);

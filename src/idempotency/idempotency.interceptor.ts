@@ -72,7 +72,9 @@ function keyOf({ method, headers, principal }: AuthenticatedRequest): KeyName | 
   if (key === undefined || !WRITES.has(method) || !principal || principal.tenantId === null) return null;
   // A header that was sent twice arrives joined by a comma and a space, and is refused with the rest.
   if (typeof key !== 'string' || !VISIBLE_ASCII.test(key)) throw idempotencyError('IDEMPOTENCY_KEY_INVALID');
-  return { tenantId: principal.tenantId, principal: `${principal.kind}:${principal.id}`, key };
+  // Two access tokens of one person are two callers: the one may be allowed less than the other.
+  const id = principal.kind === 'pat' ? principal.credentialId : principal.id;
+  return { tenantId: principal.tenantId, principal: `${principal.kind}:${id}`, key };
 }
 
 function isStream(value: unknown): boolean {

@@ -1,4 +1,4 @@
-import { BooleanField, DurationField, EnumField, ObjectField, OpaqueField, TextField, TimeField, UuidField } from '../platform/http/fields.js';
+import { BooleanField, LifetimeField, EnumField, ObjectField, OpaqueField, TextField, TimeField, UuidField } from '../platform/http/fields.js';
 import { REVOKE_REASONS, type RevokeReason } from '../pki/crl.js';
 import { MAX_CSR_LENGTH } from '../pki/csr.js';
 import { KEY_TYPES, type KeyType } from '../pki/keys.js';
@@ -20,7 +20,7 @@ export class CertificateRequest {
   @OpaqueField({ optional: true, min: 8, max: 128, description: 'With `generate`: also answer PKCS #12 under this password.' })
   password?: string;
 
-  @DurationField({ optional: true, description: 'Seconds, or with a unit: `90d`, `8760h`. 90 days when left out, 8760 hours at most.', example: '90d' })
+  @LifetimeField({ optional: true, description: 'Seconds, or with a unit: `90d`, `8760h`. 90 days when left out, 8760 hours at most.', example: '90d' })
   ttl?: string | number;
 
   @TextField({ optional: true, max: 32, description: '`device`.' })

@@ -6,7 +6,7 @@ import { devicesError } from '../devices/devices.errors.js';
 import { DevicesService } from '../devices/devices.service.js';
 import { requestContext } from '../platform/context/request-context.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
-import { durationMs } from '../platform/http/fields.js';
+import { lifetimeMs } from '../platform/http/fields.js';
 import type { CertificateRecord } from '../pki/certificate.js';
 import { CertificatesService, type CertificateGiven, type KeyOrder, type Revoked } from '../pki/certificates.service.js';
 import { CrlsService } from '../pki/crls.service.js';
@@ -45,7 +45,7 @@ export class CertificationService {
   async issue(me: TenantPrincipal, deviceId: string, request: CertificateRequest): Promise<CertificateGiven> {
     const order = keyOrderOf(request);
     if (request.profile !== undefined && request.profile !== 'device') throw pkiError('CERT_PROFILE_UNKNOWN');
-    const ttlMs = request.ttl === undefined ? undefined : durationMs(request.ttl);
+    const ttlMs = request.ttl === undefined ? undefined : lifetimeMs(request.ttl);
     // Looked at before a key is made; judged again under the lock.
     await this.transactions.run({ tenantId: me.tenantId }, (tx) => this.refuse(tx, me, deviceId, false));
     const { key, authority } = await this.certificates.prepare(me.tenantId, order, ttlMs);

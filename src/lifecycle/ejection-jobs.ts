@@ -72,6 +72,11 @@ export class EjectionJobs {
     await tx.query('DELETE FROM ejections WHERE subject_kind = $1 AND subject_id = $2', [subject.kind, subject.id]);
   }
 
+  /** Takes back every order that was given for this reason in the transaction's tenant. */
+  async forgetAll(tx: Transaction, why: string): Promise<void> {
+    await tx.query('DELETE FROM ejections WHERE tenant_id = $1 AND why = $2', [tx.scope.tenantId, why]);
+  }
+
   /** Takes up to `limit` jobs that are due; nobody else gets them while the claim lasts. */
   async claimDue(limit: number): Promise<EjectionJob[]> {
     // Seen by the reader over all tenants, claimed inside each one's own.

@@ -86,6 +86,10 @@ export class Ejector {
     return this.jobs.forget(tx, subject);
   }
 
+  forgetAll(tx: Transaction, why: string): Promise<void> {
+    return this.jobs.forgetAll(tx, why);
+  }
+
   /** Lifts our bans before they run out. */
   async readmit(target: Subject): Promise<void> {
     if (this.broker.kind === 'none') return;

@@ -95,6 +95,8 @@ export class RegisteredDevice extends DeviceView {
 
   @ObjectField(() => IssuedCertificateAnswer, { optional: true, description: 'With its private key, shown once.' })
   certificate?: IssuedCertificateAnswer;
+  @TextField({ optional: true, max: 64, description: 'Key of signed messages, 64 hex digits. Shown once.' })
+  hmac_secret?: string;
 
   @ObjectField(() => ConnectHints)
   mqtt!: ConnectHints;
@@ -132,6 +134,14 @@ export class RotatedClientSecret {
   client_secret!: string;
 
   @TimeField({ nullable: true, description: 'Until when the one before still connects.' })
+  previousValidUntil!: string | null;
+}
+
+export class RotatedHmacSecret {
+  @TextField({ max: 64, description: 'Key of signed messages, 64 hex digits. Shown once.' })
+  hmac_secret!: string;
+
+  @TimeField({ nullable: true, description: 'Until when messages that the one before signed still verify.' })
   previousValidUntil!: string | null;
 }
 

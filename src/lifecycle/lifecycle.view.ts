@@ -10,6 +10,7 @@ export function showRegistered(registered: Registration, mqtt: ConnectHints): Re
     ...(registered.clientSecret === undefined ? {} : { client_secret: registered.clientSecret }),
     ...(registered.accessToken === undefined ? {} : { access_token: registered.accessToken }),
     ...(registered.certificate === undefined ? {} : { certificate: showIssued(registered.certificate) }),
+    ...(registered.hmacSecret === undefined ? {} : { hmac_secret: registered.hmacSecret }),
     mqtt,
   };
 }

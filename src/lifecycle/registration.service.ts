@@ -2,8 +2,8 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { TenantPrincipal } from '../access/principal.js';
 import { actorOf } from '../audit/audit-event.js';
 import { AuditService } from '../audit/audit.service.js';
-import { credentialsError } from '../credentials/credentials.errors.js';
 import { CredentialsService } from '../credentials/credentials.service.js';
+import { DeviceSecretsService } from '../device-secrets/device-secrets.service.js';
 import type { DeviceRecord } from '../devices/device.js';
 import { DevicesService } from '../devices/devices.service.js';
 import { CONFIG, type Config } from '../platform/config/config.js';
@@ -16,14 +16,13 @@ export interface Registration {
   readonly clientSecret?: string;
   readonly accessToken?: string;
   readonly certificate?: CertificateGiven;
+  readonly hmacSecret?: string;
   readonly topics: { readonly publish: readonly string[]; readonly subscribe: readonly string[] };
 }
 
 type PreparedCertificate = Awaited<ReturnType<CertificatesService['prepare']>>;
 
 const DEFAULT_KINDS: readonly RequestedKind[] = ['secret', 'token'];
-/** Kinds whose rooms are not in this release: refused by name rather than left out in silence. */
-const UNAVAILABLE: readonly RequestedKind[] = ['hmac'];
 
 /** Birth of a device: record, groups, credentials and trace in one transaction. */
 @Injectable()
@@ -34,6 +33,7 @@ export class RegistrationService {
     private readonly devices: DevicesService,
     private readonly credentials: CredentialsService,
     private readonly certificates: CertificatesService,
+    private readonly deviceSecrets: DeviceSecretsService,
     private readonly audit: AuditService,
   ) {}
 
@@ -45,7 +45,6 @@ export class RegistrationService {
 
   /** Several in one transaction and in as few statements as one: all of them, or it throws what the first bad one deserves. */
   async registerAll(me: TenantPrincipal, requests: readonly RegisterDeviceRequest[]): Promise<Registration[]> {
-    for (const { credentials = [] } of requests) refuseUnavailable(credentials);
     // Keys are made, and an authority at first need, before the transaction is opened.
     const prepared: (PreparedCertificate | null)[] = [];
     for (const { credentials } of requests) {
@@ -87,30 +86,28 @@ export class RegistrationService {
       const order = prepared[index];
       if (order) certificates.set(device.id, await this.certificates.issue(tx, { owner: { kind: 'device', id: device.id, tenantId: me.tenantId }, ...order }));
     }
+    const signing = newborns.filter(({ kinds }) => kinds.includes('hmac')).map(({ facts }) => ({ id: facts.id, tenantId: me.tenantId }));
+    const hmacSecrets = await this.deviceSecrets.issueFirst(tx, signing);
     await this.audit.recordAll(tx, created.map(({ device }, index) => ({
       type: 'DEVICE_REGISTERED',
       tenantId: me.tenantId,
       deviceId: device.id,
-      userId: me.kind === 'user' ? me.id : null,
+      userId: me.kind === 'user' || me.kind === 'pat' ? me.id : null,
       actor: actorOf(me),
       details: { slug: device.slug, status: device.status, credentials: [...(newborns[index]?.kinds ?? [])], groups: device.groups },
     })));
     return created.map(({ device, facts }, index) => {
       const { secret = null, accessToken = null } = issued[index] ?? {};
       const certificate = certificates.get(device.id);
+      const hmacSecret = hmacSecrets.get(device.id);
       return {
         device,
         ...(secret === null ? {} : { clientSecret: secret }),
         ...(accessToken === null ? {} : { accessToken }),
         ...(certificate ? { certificate } : {}),
+        ...(hmacSecret === undefined ? {} : { hmacSecret }),
         topics: facts.topics,
       };
     });
   }
-}
-
-function refuseUnavailable(kinds: readonly RequestedKind[]): void {
-  const unavailable = kinds.filter((kind) => UNAVAILABLE.includes(kind));
-  if (unavailable.length === 0) return;
-  throw credentialsError('CREDENTIAL_KIND_UNAVAILABLE', { detail: `This release does not issue: ${unavailable.join(', ')}.` });
 }

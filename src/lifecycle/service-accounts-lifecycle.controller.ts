@@ -14,7 +14,7 @@ export class ServiceAccountsLifecycleController {
   constructor(private readonly trust: TrustService) {}
 
   @Post()
-  @Allow(Permission.ServiceAccountsWrite)
+  @Allow(Permission.ServiceAccountsCreate)
   @ApiCreatedResponse({ type: ServiceAccountSecret })
   async create(@Me() me: TenantPrincipal, @Body() { name }: CreateServiceAccountRequest): Promise<ServiceAccountSecret> {
     const { account, secret } = await this.trust.createServiceAccount(me, name);
@@ -23,7 +23,7 @@ export class ServiceAccountsLifecycleController {
 
   @Post(':id/rotate')
   @HttpCode(200)
-  @Allow(Permission.ServiceAccountsWrite)
+  @Allow(Permission.ServiceAccountsRotate)
   @ApiOkResponse({ type: ServiceAccountSecret })
   async rotate(@Me() me: TenantPrincipal, @IdParam() id: string): Promise<ServiceAccountSecret> {
     const { account, secret, previousValidUntil } = await this.trust.rotateServiceSecret(me, id);
@@ -32,7 +32,7 @@ export class ServiceAccountsLifecycleController {
 
   @Post(':id/disable')
   @HttpCode(200)
-  @Allow(Permission.ServiceAccountsWrite)
+  @Allow(Permission.ServiceAccountsDisable)
   @ApiOkResponse({ type: ServiceAccountDisabled })
   async disable(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() { reason }: ReasonRequest): Promise<ServiceAccountDisabled> {
     const { account, ejection } = await this.trust.disableServiceAccount(me, id, reason);

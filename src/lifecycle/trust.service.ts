@@ -3,6 +3,7 @@ import type { TenantPrincipal } from '../access/principal.js';
 import { actorOf } from '../audit/audit-event.js';
 import { AuditService } from '../audit/audit.service.js';
 import { CredentialsService } from '../credentials/credentials.service.js';
+import { DeviceSecretsService } from '../device-secrets/device-secrets.service.js';
 import { devicesError } from '../devices/devices.errors.js';
 import { DevicesService } from '../devices/devices.service.js';
 import { ServiceAccountsService, type ServiceAccountRecord } from '../devices/service-accounts.service.js';
@@ -26,6 +27,7 @@ export class TrustService {
     private readonly credentials: CredentialsService,
     private readonly certificates: CertificatesService,
     private readonly certification: CertificationService,
+    private readonly deviceSecrets: DeviceSecretsService,
     private readonly audit: AuditService,
     private readonly ejector: Ejector,
   ) {}
@@ -43,6 +45,24 @@ export class TrustService {
         userId: me.id,
         actor: actorOf(me),
         details: { credentialId: rotated.credentialId, previousValidUntil: rotated.previousValidUntil },
+      });
+      return rotated;
+    });
+  }
+
+  /** Messages signed with either secret verify for an hour. A device without one gets its first. */
+  rotateHmacSecret(me: TenantPrincipal, deviceId: string): Promise<RotatedSecret> {
+    return this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
+      const device = await this.devices.lock(tx, deviceId);
+      if (device.status === 'DECOMMISSIONED') throw devicesError('DEVICE_DECOMMISSIONED');
+      const rotated = await this.deviceSecrets.rotate(tx, device);
+      await this.audit.record(tx, {
+        type: 'SECRET_ROTATED',
+        tenantId: me.tenantId,
+        deviceId,
+        userId: me.id,
+        actor: actorOf(me),
+        details: { kind: 'hmac', credentialId: rotated.credentialId, previousValidUntil: rotated.previousValidUntil },
       });
       return rotated;
     });
@@ -80,6 +100,7 @@ export class TrustService {
     credentialId: string,
     reason: string,
   ): Promise<string[]> {
+    if (await this.deviceSecrets.has(tx, owner, credentialId)) return this.deviceSecrets.revoke(tx, owner, credentialId, reason);
     const certificate = await this.certificates.findOwn(tx, owner.id, credentialId);
     const revoked = certificate === null ? (await this.credentials.revoke(tx, owner, credentialId, reason)).revoked : [];
     const family = await this.certificates.lineage(tx, certificate === null ? { credentialIds: [credentialId] } : { ids: [credentialId] }, null);

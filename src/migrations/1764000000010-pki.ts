@@ -100,7 +100,7 @@ export class Pki1764000000010 implements MigrationInterface {
     await secureTable(runner, 'certified_keys', { app: 'SELECT, INSERT', reader: 'SELECT' });
     await runner.query(`
       CREATE TABLE crls (
-        authority_id uuid NOT NULL REFERENCES certificate_authorities (id),
+        authority_id uuid NOT NULL REFERENCES certificate_authorities (id) ON DELETE CASCADE,
         number bigint NOT NULL,
         this_update timestamptz NOT NULL,
         next_update timestamptz NOT NULL,

@@ -8,6 +8,10 @@ import { Idempotency1764000000006 } from './1764000000006-idempotency.js';
 import { Ejections1764000000007 } from './1764000000007-ejections.js';
 import { AuditRetention1764000000008 } from './1764000000008-audit-retention.js';
 import { Pki1764000000010 } from './1764000000010-pki.js';
+import { DeviceSecrets1764000000020 } from './1764000000020-device-secrets.js';
+import { PersonalAccessTokens1764000000030 } from './1764000000030-personal-access-tokens.js';
+import { TenantPlane1764000000031 } from './1764000000031-tenant-plane.js';
+import { Invitations1764000000032 } from './1764000000032-invitations.js';
 
 /** Every migration, oldest first. Written SQL: what runs is what was reviewed. */
 export const MIGRATIONS = [
@@ -20,4 +24,8 @@ export const MIGRATIONS = [
   Ejections1764000000007,
   AuditRetention1764000000008,
   Pki1764000000010,
+  DeviceSecrets1764000000020,
+  PersonalAccessTokens1764000000030,
+  TenantPlane1764000000031,
+  Invitations1764000000032,
 ] satisfies (new () => MigrationInterface)[];

@@ -1,12 +1,42 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
-import { CredentialHoldings, HoldingsSource, type HoldingQuestion, type HeldCredential } from '../devices/holdings.js';
+import { CredentialListing, CredentialListings, type ListedCredential } from '../devices/credential-listing.js';
+import { CredentialHoldings, HoldingsSource, type HoldingQuestion } from '../devices/holdings.js';
 import { Clock } from '../platform/clock/clock.js';
 import type { Transaction } from '../platform/database/transactions.js';
 import type { Keyset } from '../platform/http/paging.js';
-import { stateOf } from './certificate.js';
 import { CertificatesRepository } from './certificates.repository.js';
 
-/** Answers the registry's questions about who holds certificates, and which. */
+/** Shows certificates among a device's credentials. */
+@Injectable()
+export class CertificateListing extends CredentialListing implements OnModuleInit {
+  constructor(
+    private readonly listings: CredentialListings,
+    private readonly repository: CertificatesRepository,
+  ) {
+    super();
+  }
+
+  onModuleInit(): void {
+    this.listings.register(this);
+  }
+
+  override async list(tx: Transaction, deviceId: string, after: Keyset | undefined, limit: number): Promise<ListedCredential[]> {
+    return (await this.repository.page(tx, deviceId, after, limit)).map(({ certificate, key }) => ({
+      key,
+      id: certificate.id,
+      kind: 'certificate',
+      createdAt: certificate.createdAt,
+      notBefore: certificate.notBefore,
+      expiresAt: certificate.endsAt ?? certificate.notAfter,
+      supersededAt: certificate.supersededAt,
+      revokedAt: certificate.revokedAt,
+      parentId: certificate.parentId ?? certificate.credentialId,
+      lastUsedAt: certificate.lastUsedAt,
+    }));
+  }
+}
+
+/** Answers the device list's question who holds a good certificate. */
 @Injectable()
 export class CertificateHolders extends HoldingsSource implements OnModuleInit {
   readonly kinds = ['certificate'] as const;
@@ -25,20 +55,5 @@ export class CertificateHolders extends HoldingsSource implements OnModuleInit {
 
   override holders(tx: Transaction, deviceIds: readonly string[], { expiringBefore }: HoldingQuestion): Promise<readonly string[]> {
     return this.repository.holders(tx, deviceIds, new Date(this.clock.now()), expiringBefore ?? null);
-  }
-
-  override async page(tx: Transaction, deviceId: string, after: Keyset | undefined, limit: number): Promise<HeldCredential[]> {
-    const now = this.clock.now();
-    return (await this.repository.page(tx, deviceId, after, limit)).map(({ certificate, key }) => ({
-      key,
-      id: certificate.id,
-      kind: 'certificate',
-      state: stateOf(certificate, now),
-      createdAt: certificate.createdAt,
-      notBefore: certificate.notBefore,
-      expiresAt: certificate.endsAt ?? certificate.notAfter,
-      parentId: certificate.parentId ?? certificate.credentialId,
-      lastUsedAt: certificate.lastUsedAt,
-    }));
   }
 }

@@ -5,7 +5,7 @@ import { DevicesModule } from '../devices/devices.module.js';
 import { UsersModule } from '../users/users.module.js';
 import { AuthoritiesRepository } from './authorities.repository.js';
 import { AuthoritiesService } from './authorities.service.js';
-import { CertificateHolders } from './certificate-holders.js';
+import { CertificateHolders, CertificateListing } from './certificate-holders.js';
 import { CertificateMaterials } from './certificate-materials.js';
 import { CertificateProofService } from './certificate-proof.service.js';
 import { CertificateUse } from './certificate-use.js';
@@ -33,6 +33,7 @@ import { TrustAnchors } from './trust-anchors.js';
     CertificatesRepository,
     CertificatesService,
     CertificateHolders,
+    CertificateListing,
     CertificateMaterials,
     CertificateUse,
     CrlsRepository,

@@ -30,6 +30,7 @@ export const LIMITS = {
   'refresh.address': { intervalMs: 500, burst: 120, keyedBy: 'address', purpose: 'Refused refreshes of one address.' },
   'recovery.address': { intervalMs: 60_000, burst: 10, keyedBy: 'address', purpose: 'Password recovery asked for by one address.' },
   'recovery.account': { intervalMs: 300_000, burst: 3, keyedBy: 'subject', purpose: 'Recovery mails to one account.' },
+  'recovery.token': { intervalMs: 10_000, burst: 20, keyedBy: 'address', purpose: 'Recovery and confirmation tokens tried by one address.' },
   'password.user': { intervalMs: 10_000, burst: 10, keyedBy: 'subject', purpose: 'Old passwords tried within a session.' },
   'invitation.address': { intervalMs: 10_000, burst: 20, keyedBy: 'address', purpose: 'Invitation tokens tried by one address.' },
   'provision.address': {

@@ -43,14 +43,24 @@ export class AccountsService {
     return (await this.repository.belongings(tx, userId, tenantId))[0] ?? null;
   }
 
+  /** Whether the account is a member of the transaction's tenant, disabled or not. */
+  async isMember(tx: Transaction, userId: string): Promise<boolean> {
+    return (await this.repository.member(tx, userId)) !== null;
+  }
+
   /** Answers false when an account with this address exists; the transaction goes on. The scope must hold id and e-mail. */
   create(tx: Transaction, account: NewAccount): Promise<boolean> {
     return this.repository.insertAccount(tx, account);
   }
 
-  /** The scope must hold the tenant. */
-  join(tx: Transaction, tenantId: string, userId: string, role: Role): Promise<void> {
+  /** Answers false for a member. The scope must hold the tenant. */
+  join(tx: Transaction, tenantId: string, userId: string, role: Role): Promise<boolean> {
     return this.repository.insertMembership(tx, tenantId, userId, role);
+  }
+
+  /** Answers false when another account has the address. The scope must hold account and address. */
+  setEmail(tx: Transaction, id: string, email: string): Promise<boolean> {
+    return this.repository.setEmail(tx, id, email);
   }
 
   /** The scope must hold the account. */

@@ -5,7 +5,9 @@ import { Permission } from '../access/permission.js';
 import type { TenantPrincipal } from '../access/principal.js';
 import { PageQuery } from '../platform/http/paging.js';
 import { IdParam } from '../platform/http/uuid-param.js';
-import { CreateUserRequest, showUser, showUsers, UpdateUserRequest, UserListResponse, UserResponse } from './users.dto.js';
+import {
+  CreateUserRequest, OffboardedResponse, OffboardRequest, showUser, showUsers, UpdateUserRequest, UserListResponse, UserResponse,
+} from './users.dto.js';
 import { UsersService } from './users.service.js';
 
 @ApiTags('users')
@@ -55,6 +57,15 @@ export class UsersController {
   @ApiOkResponse({ type: UserResponse })
   async disable(@Me() me: TenantPrincipal, @IdParam() id: string): Promise<UserResponse> {
     return showUser(await this.users.disable(me, id));
+  }
+
+  @Post(':id/offboard')
+  @HttpCode(200)
+  @Allow(Permission.UsersDisable)
+  @ApiOkResponse({ type: OffboardedResponse, description: 'Disabled here; sessions, access tokens and sent invitations ended.' })
+  async offboard(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() { reason }: OffboardRequest): Promise<OffboardedResponse> {
+    const { member, cut, tookMs } = await this.users.offboard(me, id, reason);
+    return { ...showUser(member), ...cut, tookMs };
   }
 
   @Post(':id/enable')

@@ -1,4 +1,4 @@
-import { EmailField, EnumField, ObjectField, OpaqueField, TextField, TimeField, UuidField } from '../platform/http/fields.js';
+import { EmailField, EnumField, IntegerField, ObjectField, OpaqueField, TextField, TimeField, UuidField } from '../platform/http/fields.js';
 import type { Page } from '../platform/http/paging.js';
 import type { Role } from '../access/permission.js';
 import type { Member, MembershipStatus } from './user.js';
@@ -42,6 +42,25 @@ export class UserResponse {
 
   @TimeField({ description: 'When the membership began.' })
   createdAt!: string;
+}
+
+export class OffboardRequest {
+  @TextField({ min: 1, max: 500, description: 'Stands in the audit log.' })
+  reason!: string;
+}
+
+export class OffboardedResponse extends UserResponse {
+  @IntegerField({ min: 0, max: 1_000_000 })
+  sessionsEnded!: number;
+
+  @IntegerField({ min: 0, max: 1_000_000 })
+  patsRevoked!: number;
+
+  @IntegerField({ min: 0, max: 1_000_000 })
+  invitationsRevoked!: number;
+
+  @IntegerField({ min: 0, max: 1e9, description: 'Milliseconds.' })
+  tookMs!: number;
 }
 
 export class UserListResponse {

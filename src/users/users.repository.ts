@@ -56,8 +56,13 @@ export class UsersRepository {
     return (result.raw as unknown[]).length > 0;
   }
 
-  async insertMembership(tx: Transaction, tenantId: string, userId: string, role: Role): Promise<void> {
-    await tx.manager.getRepository(MembershipEntity).insert({ tenantId, userId, role, status: 'ACTIVE' });
+  /** Answers false when there is one already, disabled or not. */
+  async insertMembership(tx: Transaction, tenantId: string, userId: string, role: Role): Promise<boolean> {
+    const rows = await tx.query(
+      `INSERT INTO memberships (tenant_id, user_id, role, status) VALUES ($1, $2, $3, 'ACTIVE') ON CONFLICT DO NOTHING RETURNING user_id`,
+      [tenantId, userId, role],
+    );
+    return rows.length > 0;
   }
 
   async updateMembership(tx: Transaction, userId: string, change: { role: Role } | { status: MembershipStatus }): Promise<void> {
@@ -80,6 +85,13 @@ export class UsersRepository {
       // Weaker than FOR UPDATE: foreign keys that point to the account need not wait.
       ...(lock ? { lock: { mode: 'for_no_key_update' as const } } : {}),
     });
+  }
+
+  async setEmail(tx: Transaction, id: string, email: string): Promise<boolean> {
+    const taken = await tx.query('SELECT 1 FROM users WHERE email_key = $1 AND id <> $2', [emailKey(email), id]);
+    if (taken.length > 0) return false;
+    await tx.query('UPDATE users SET email = $2, email_key = $3, updated_at = now() WHERE id = $1', [id, email, emailKey(email)]);
+    return true;
   }
 
   async setPasswordHash(tx: Transaction, id: string, passwordHash: string): Promise<void> {

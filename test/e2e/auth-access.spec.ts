@@ -168,8 +168,10 @@ describe('the guard', () => {
   it('takes X-Tenant for the own tenant, by id or slug, and knows no other', async () => {
     await people.tenant('elsewhere');
     const [elsewhere] = await people.sql<{ id: string }>(`SELECT id FROM tenants WHERE slug = 'elsewhere'`);
+    await people.member('settled@example.org', 'ADMIN');
+    const token = await people.tokenOf('settled@example.org');
     const ask = async (tenant: string) => {
-      const answer = await people.call('GET', '/probe/read', { token: people.adminToken, headers: { 'x-tenant': tenant } });
+      const answer = await people.call('GET', '/probe/read', { token, headers: { 'x-tenant': tenant } });
       return answer.status;
     };
     expect(await ask('default')).toBe(200);
@@ -187,7 +189,25 @@ describe('the guard', () => {
     expect((await people.call('GET', '/probe/read', { token })).body.code).toBe('PERMISSION_DENIED');
     await people.sql(`UPDATE users SET platform_role = 'PLATFORM_ADMIN' WHERE id = $1`, [id]);
     expect((await people.call('GET', '/probe/read', { token })).body.code).toBe('PERMISSION_DENIED');
-    expect((await people.call('GET', '/probe/read', { token, headers: { 'x-tenant': 'default' } })).status).toBe(404);
+    expect((await people.call('GET', '/probe/read', { token, headers: { 'x-tenant': 'default' } })).status).toBe(200);
+  });
+
+  it('lets the platform act in any tenant as its ADMIN, told to that tenant, but for self routes and reading operators', async () => {
+    const tenantId = await people.tenant('entered');
+    const id = await people.member('plane@example.org', 'VIEWER');
+    const token = await people.tokenOf('plane@example.org');
+    const ask = async (path: string, method = 'GET') =>
+      (await people.call(method, path, { token, headers: { 'x-tenant': 'entered' }, ...(method === 'POST' ? { body: {} } : {}) })).status;
+    for (const [platformRole, expected] of [[null, 404], ['PLATFORM_OPERATOR', 404], ['PLATFORM_OPERATOR_WRITE', 200], ['PLATFORM_ADMIN', 200]] as const) {
+      await people.sql('UPDATE users SET platform_role = $2 WHERE id = $1', [id, platformRole]);
+      expect([platformRole, await ask('/probe/write', 'POST')]).toEqual([platformRole, expected]);
+      expect(await ask('/probe/session')).toBe(404);
+    }
+    const entries = (await people.audited('TENANT_ENTERED')).filter((row) => row.tenant_id === tenantId);
+    expect(entries.map((row) => [row.tenant_id, row.actor_id, row.details['platformRole']])).toEqual([
+      [tenantId, id, 'PLATFORM_OPERATOR_WRITE'],
+      [tenantId, id, 'PLATFORM_ADMIN'],
+    ]);
   });
 });
 

@@ -9,6 +9,7 @@ import type { BrokerControl } from '../../src/lifecycle/broker-control.js';
 import { CertificatesService } from '../../src/pki/certificates.service.js';
 import { PublicationsService } from '../../src/pki/publications.service.js';
 import { TenantsService } from '../../src/users/tenants.service.js';
+import { MessageGateway } from '../../src/messages/message-gateway.js';
 import { SystemClock, type Clock } from '../../src/platform/clock/clock.js';
 import type { Config } from '../../src/platform/config/config.js';
 import type { KeyValueStore } from '../../src/platform/redis/key-value.js';
@@ -33,6 +34,8 @@ export interface TestAppOptions {
   readonly broker?: boolean;
   /** With its TLS listeners. */
   readonly secure?: boolean;
+  /** And let the message gateway listen there. */
+  readonly gateway?: boolean;
 }
 
 export interface Reply<T = Record<string, unknown>> {
@@ -82,6 +85,7 @@ export class TestApp {
         logger,
       });
       embedded.attach(broker);
+      if (options.gateway) await app.get(MessageGateway).start({ url: `mqtt://127.0.0.1:${broker.port}`, embedded: true });
     }
     const login = await request<{ access_token: string }>(`${url}/api/v1/auth/login`, 'POST', {}, ADMIN);
     if (login.status !== 200) throw new Error(`the admin cannot log in: ${login.status} ${JSON.stringify(login.body)}`);
@@ -89,6 +93,7 @@ export class TestApp {
   }
 
   async stop(): Promise<void> {
+    await this.app.get(MessageGateway).stop();
     await this.broker?.stop();
     await this.app.close();
     if (this.ownsDatabase) await this.database.drop();
@@ -126,6 +131,7 @@ export interface RegisteredDevice {
   readonly status: string;
   readonly client_secret: string;
   readonly access_token: string;
+  readonly hmac_secret: string;
   readonly mqtt: { readonly topics: { readonly publish: string[]; readonly subscribe: string[] } };
 }
 

@@ -60,6 +60,7 @@ export interface Config {
     readonly topicProfile: TopicProfile;
   };
   readonly web: { readonly jwtSecret: string; readonly registration: 'locked' | 'open' };
+  readonly mail: { readonly smtpUrl?: string; readonly from: string };
   readonly deviceTokens: { readonly hs256Secret?: string; readonly profiles: readonly TokenProfile[] };
   readonly masterKeys: readonly MasterKey[];
   readonly adminKey: string;
@@ -80,6 +81,12 @@ export interface Config {
     readonly crlFile?: string;
     /** Where devices renew with their certificate. */
     readonly deviceTlsPort?: number;
+  };
+  readonly messages: {
+    /** False only in development: unsigned messages are let through, marked. */
+    readonly requireSignatures: boolean;
+    /** Name of this instance among those of one installation, the same after a restart. */
+    readonly gatewayId: string;
   };
   readonly bootstrap: { readonly email: string; readonly password?: string };
 }

@@ -1,4 +1,6 @@
+import { hash } from 'node:crypto';
 import { isIP } from 'node:net';
+import { hostname } from 'node:os';
 import path from 'node:path';
 import type { Config, MasterKey, TokenProfile } from './config.js';
 import type { Environment } from './environment.js';
@@ -79,6 +81,10 @@ export function readConfig(given: Environment, generated: GeneratedSecrets = {},
       jwtSecret: reader.text('JWT_SECRET') ?? '',
       registration: reader.choice('REGISTRATION', ['locked', 'open']),
     },
+    mail: {
+      smtpUrl: reader.url('SMTP_URL', ['smtp:', 'smtps:']),
+      from: reader.text('MAIL_FROM') ?? 'Portcullis <noreply@localhost>',
+    },
     deviceTokens: { hs256Secret: reader.text('MQTT_JWT_SECRET'), profiles: readTokenProfiles(reader) },
     masterKeys: readMasterKeys(reader),
     adminKey: reader.text('ADMIN_KEY') ?? '',
@@ -96,6 +102,7 @@ export function readConfig(given: Environment, generated: GeneratedSecrets = {},
       crlFile: reader.text('PKI_CRL_FILE'),
       deviceTlsPort: reader.text('DEVICE_TLS_PORT') === undefined ? undefined : reader.integer('DEVICE_TLS_PORT', 8443, 1, MAX_PORT),
     },
+    messages: { requireSignatures: reader.choice('REQUIRE_HMAC_SIGNATURES', ['true', 'false']) === 'true', gatewayId: readGatewayId(reader) },
     bootstrap: {
       email: reader.text('ADMIN_EMAIL') ?? 'admin@localhost.localdomain',
       password: reader.text('ADMIN_PASSWORD'),
@@ -145,6 +152,10 @@ function checkProduction(reader: Reader, config: Config): void {
   ] as const) {
     // One owner's URL is a convenience of development: in production SET ROLE could climb back to it.
     if (value === undefined) reader.complain(name, 'is required in production');
+  }
+  if (!config.messages.requireSignatures) reader.complain('REQUIRE_HMAC_SIGNATURES', 'must be true in production');
+  if (config.mail.smtpUrl !== undefined && reader.text('MAIL_FROM') === undefined) {
+    reader.complain('MAIL_FROM', 'is required in production with SMTP_URL');
   }
   if (config.http.publicUrl.startsWith('http://')) reader.complain('PUBLIC_URL', 'must be https in production');
   if (config.database.ssl.mode === 'disable' && reader.text('DB_SSL_MODE') !== 'disable') {
@@ -220,6 +231,14 @@ function readTopicPrefix(reader: Reader): string {
   if (!plain) reader.complain('MQTT_TOPIC_PREFIX', 'must be levels of letters, digits, _ and -, separated by /');
   if (['verified', 't'].includes(levels[0] ?? '')) reader.complain('MQTT_TOPIC_PREFIX', 'must not start with verified or t');
   return prefix;
+}
+
+/** Part of MQTT client ids, which other brokers keep sessions under: short and plain. */
+function readGatewayId(reader: Reader): string {
+  const given = reader.text('GATEWAY_ID');
+  if (given === undefined) return hash('sha256', `${hostname()}:${reader.text('INTERNAL_PORT') ?? '3001'}`, 'hex').slice(0, 12);
+  if (!/^[A-Za-z0-9_]{1,16}$/.test(given)) reader.complain('GATEWAY_ID', 'must be 1 to 16 letters, digits and _');
+  return given;
 }
 
 function readTokenProfiles(reader: Reader): TokenProfile[] {

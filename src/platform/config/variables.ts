@@ -62,6 +62,8 @@ export const VARIABLES = {
     variable('ADMIN_EMAIL', 'admin@localhost.localdomain', 'First admin, created when there is no user at all. Required in production at the first start.'),
     variable('ADMIN_PASSWORD', '', 'Password of the first admin; without it one is generated and printed once (not in production).'),
     variable('REGISTRATION', 'locked', '`locked`: only an ADMIN registers people; `open`: anyone, without role and membership.'),
+    variable('SMTP_URL', '', 'Mail server, `smtp://` or `smtps://`, with user and password if it wants them. Unset: links are logged in development, and routes that need mail are refused in production.'),
+    variable('MAIL_FROM', 'Portcullis <noreply@localhost>', 'Sender of mails. Required in production with `SMTP_URL`.'),
   ],
   Broker: [
     variable('MQTT_URL', '', 'The external broker, as a service client reaches it. Unset: the embedded broker.'),
@@ -80,6 +82,8 @@ export const VARIABLES = {
     variable('BROKER_CERT', 'pem', '`cn` accepts a certificate by its common name alone, for brokers that cannot send it.'),
     variable('ACL_TERMINAL', 'callback', '`callback`: what no rule matches is asked again; `deny`: the list in the answer ends in denials.'),
     variable('AUTH_FAILURE_POLICY', 'possession', '`possession` counts only failures that prove possession of a credential; `strict` counts all against the claimed device.'),
+    variable('REQUIRE_HMAC_SIGNATURES', 'true', '`false` lets unsigned messages through to `verified/…`, marked with `"sig":null`. Refused in production.'),
+    variable('GATEWAY_ID', '', 'Name of this instance’s message gateway, unique in the installation and the same after a restart. By default made from the host’s name and `INTERNAL_PORT`.'),
     variable('STALE_FACTS_MAX', '60', 'Seconds for which facts last confirmed by Postgres serve ACTIVE devices while it is gone.'),
     variable('SESSION_MAX', '86400', 'Seconds after which a broker session must authenticate again.'),
   ],

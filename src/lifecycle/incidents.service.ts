@@ -1,0 +1,79 @@
+import { Injectable } from '@nestjs/common';
+import type { TenantPrincipal } from '../access/principal.js';
+import { actorOf, type AuditEventType } from '../audit/audit-event.js';
+import { AuditService } from '../audit/audit.service.js';
+import { CredentialsService } from '../credentials/credentials.service.js';
+import { nextStates, type DeviceRecord } from '../devices/device.js';
+import { devicesError } from '../devices/devices.errors.js';
+import { DevicesGate } from '../devices/devices.gate.js';
+import { DevicesService } from '../devices/devices.service.js';
+import { Clock } from '../platform/clock/clock.js';
+import { Transactions, type Transaction } from '../platform/database/transactions.js';
+import { Ejector, type Ejection } from './ejector.js';
+import { Stopwatch } from './stopwatch.js';
+
+export type Confinement = 'quarantine' | 'suspend';
+
+export interface IncidentReport {
+  readonly device: DeviceRecord;
+  readonly statusBefore: DeviceRecord['status'];
+  /** What this call cut; a repetition finds nothing left. */
+  readonly credentialsRevoked: readonly string[];
+  readonly groupsLeft: readonly string[];
+  readonly ejection: Ejection;
+}
+
+const VERBS = {
+  quarantine: { to: 'QUARANTINED', event: 'DEVICE_QUARANTINED' },
+  suspend: { to: 'SUSPENDED', event: 'DEVICE_SUSPENDED' },
+} as const satisfies Record<Confinement, { to: DeviceRecord['status']; event: AuditEventType }>;
+
+/** One call for one incident: everything is cut in one transaction, then the live sessions. */
+@Injectable()
+export class IncidentsService {
+  constructor(
+    private readonly transactions: Transactions,
+    private readonly devices: DevicesService,
+    private readonly credentials: CredentialsService,
+    private readonly gate: DevicesGate,
+    private readonly ejector: Ejector,
+    private readonly audit: AuditService,
+    private readonly clock: Clock,
+  ) {}
+
+  /**
+   * A device is in the wrong hands: confined (from where the state table allows it; PENDING and stricter states stay as they are),
+   * all its credentials revoked, out of every group, ejected. Twice is once.
+   * @throws DEVICE_NOT_FOUND, DEVICE_DECOMMISSIONED
+   */
+  async compromised(me: TenantPrincipal, deviceId: string, confinement: Confinement, reason: string): Promise<IncidentReport> {
+    const watch = new Stopwatch();
+    const { tenantId } = me;
+    const owner = { kind: 'device', id: deviceId, tenantId } as const;
+    const { job, ...done } = await watch.time('state', () => this.transactions.run({ tenantId }, async (tx) => {
+      const before = await this.devices.lock(tx, deviceId);
+      if (before.status === 'DECOMMISSIONED') throw devicesError('DEVICE_DECOMMISSIONED');
+      await this.confine(tx, me, before, confinement, reason);
+      const groupsLeft = await this.devices.leaveGroups(tx, deviceId);
+      const { revoked } = await this.credentials.revokeAll(tx, owner, 'COMPROMISED');
+      const device = await this.devices.setTokensNotBefore(tx, deviceId, new Date(this.clock.now()));
+      const details = { credentialId: null, revoked, groupsLeft, reason, incident: 'compromised' };
+      const row = { type: 'CREDENTIAL_REVOKED', severity: 'CRITICAL', tenantId, deviceId, actor: actorOf(me), details } as const;
+      if (revoked.length + groupsLeft.length > 0) await this.audit.record(tx, row);
+      // Banned for a moment even in quarantine: whoever holds it must not have its will published.
+      const job = await this.ejector.order(tx, owner, 'COMPROMISED', true, null);
+      return { device, statusBefore: before.status, credentialsRevoked: revoked, groupsLeft, job };
+    }));
+    await watch.time('invalidate', () => this.gate.invalidate('device', deviceId, done.device.version));
+    return { ...done, ejection: await this.ejector.eject(job, watch) };
+  }
+
+  private async confine(tx: Transaction, me: TenantPrincipal, before: DeviceRecord, confinement: Confinement, reason: string): Promise<void> {
+    const { to, event } = VERBS[confinement];
+    // A quarantine is left by release only.
+    if (before.status === to || before.status === 'QUARANTINED' || !nextStates(before).includes(to)) return;
+    await this.devices.changeStatus(tx, before, to, reason);
+    const details = { from: before.status, to, reason, incident: 'compromised' };
+    await this.audit.record(tx, { type: event, tenantId: me.tenantId, deviceId: before.id, actor: actorOf(me), details });
+  }
+}

@@ -1,0 +1,87 @@
+import { randomUUID } from 'node:crypto';
+
+interface Schema {
+  readonly $ref?: string;
+  readonly type?: string;
+  readonly format?: string;
+  readonly enum?: readonly unknown[];
+  readonly example?: unknown;
+  readonly minimum?: number;
+  readonly minLength?: number;
+  readonly required?: readonly string[];
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly allOf?: readonly Schema[];
+}
+
+interface RawOperation {
+  readonly 'x-permission'?: string;
+  readonly parameters?: readonly { readonly name: string; readonly in: string; readonly required?: boolean; readonly schema?: Schema }[];
+  readonly requestBody?: { readonly content?: Readonly<Record<string, { readonly schema?: Schema }>> };
+}
+
+export interface OpenApi {
+  readonly paths: Readonly<Record<string, Readonly<Record<string, RawOperation>>>>;
+  readonly components?: { readonly schemas?: Readonly<Record<string, Schema>> };
+}
+
+/** One operation of the document, with a body that its shape accepts. */
+export interface Operation {
+  readonly method: string;
+  /** Below `/api/v1`, with its `{parameters}`. */
+  readonly path: string;
+  /** `public`, `session`, or a permission. */
+  readonly access: string;
+  readonly reads: boolean;
+  readonly body: unknown;
+  /** Required parameters of the query string. */
+  readonly query: string;
+}
+
+const PREFIX = '/api/v1';
+
+/** Every operation below `/api/v1`, in the order of the document. */
+export function operationsOf(document: OpenApi): Operation[] {
+  return Object.entries(document.paths)
+    .filter(([path]) => path.startsWith(`${PREFIX}/`))
+    .flatMap(([path, methods]) => Object.entries(methods).map(([method, operation]) => {
+      const schema = operation.requestBody?.content?.['application/json']?.schema;
+      const query = (operation.parameters ?? []).filter((given) => given.in === 'query' && given.required === true)
+        .map(({ name, schema: shape }) => `${name}=${encodeURIComponent(String(sampleOf(shape ?? {}, document)))}`);
+      return {
+        method: method.toUpperCase(),
+        path: path.slice(PREFIX.length),
+        access: operation['x-permission'] ?? 'undeclared',
+        reads: method === 'get',
+        body: schema === undefined ? undefined : sampleOf(schema, document),
+        query: query.length === 0 ? '' : `?${query.join('&')}`,
+      };
+    }));
+}
+
+/** The smallest value that a schema accepts. */
+function sampleOf(schema: Schema, document: OpenApi): unknown {
+  if (schema.example !== undefined) return schema.example;
+  if (schema.$ref !== undefined) return sampleOf(document.components?.schemas?.[schema.$ref.split('/').at(-1) ?? ''] ?? {}, document);
+  if (schema.allOf?.[0]) return sampleOf(schema.allOf[0], document);
+  if (schema.enum) return schema.enum[0];
+  switch (schema.type) {
+    case 'object':
+      return Object.fromEntries((schema.required ?? []).map((name) => [name, sampleOf(schema.properties?.[name] ?? {}, document)]));
+    case 'array':
+      return [];
+    case 'integer':
+    case 'number':
+      return schema.minimum ?? 1;
+    case 'boolean':
+      return false;
+    default:
+      return textOf(schema);
+  }
+}
+
+function textOf({ format, minLength = 1 }: Schema): string {
+  if (format === 'uuid') return randomUUID();
+  if (format === 'email') return 'sample@example.test';
+  if (format === 'date-time') return '2030-01-01T00:00:00Z';
+  return 'sample-text-of-some-length'.padEnd(minLength, 'x').slice(0, Math.max(minLength, 12));
+}

@@ -159,13 +159,15 @@ async function environment() {
   const { startEmbeddedPostgres } = await import('../dist/embedded/postgres.js');
   const postgres = await startEmbeddedPostgres({ dataDir: path.join(folder, 'database'), fast: false });
   stops.push(() => postgres.stop());
-  const [port, internalPort, mqttPort] = await freePorts(3);
+  const [port, internalPort, mqttPort, mtlsPort, tlsPort] = await freePorts(5);
   return {
     PORTCULLIS_DATA_DIR: path.join(folder, 'data'),
     DATABASE_URL: postgres.url,
     PORT: String(port),
     INTERNAL_PORT: String(internalPort),
     MQTT_PORT: String(mqttPort),
+    MQTTS_PORT: String(mtlsPort),
+    MQTTS_TOKEN_PORT: String(tlsPort),
   };
 }
 

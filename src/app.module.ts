@@ -9,6 +9,7 @@ import { ENTITIES } from './entities.js';
 import { IdempotencyModule } from './idempotency/idempotency.module.js';
 import type { BrokerControl } from './lifecycle/broker-control.js';
 import { LifecycleModule } from './lifecycle/lifecycle.module.js';
+import { PkiModule } from './pki/pki.module.js';
 import { MessagesModule } from './messages/messages.module.js';
 import type { Clock } from './platform/clock/clock.js';
 import type { Config } from './platform/config/config.js';
@@ -38,6 +39,7 @@ export class AppModule {
         UsersModule,
         DevicesModule,
         CredentialsModule,
+        PkiModule,
         AuthModule,
         LifecycleModule.forRoot(brokerControl),
         BrokerModule,

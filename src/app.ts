@@ -103,11 +103,14 @@ function hideInternalPaths(fastify: FastifyInstance): void {
   });
 }
 
-/** JSON and NDJSON; nothing else is read. NDJSON arrives as a stream, bounded by the route that reads it. */
+/** JSON, NDJSON and questions about certificates; nothing else is read. NDJSON arrives as a stream, bounded by the route that reads it. */
 function addBodyParsers(fastify: FastifyInstance): void {
   fastify.removeContentTypeParser('text/plain');
   fastify.addContentTypeParser('application/x-ndjson', { bodyLimit: Number.MAX_SAFE_INTEGER }, (_request, payload, done) => {
     done(null, payload);
+  });
+  fastify.addContentTypeParser('application/ocsp-request', { parseAs: 'buffer', bodyLimit: BODY_LIMIT }, (_request, body, done) => {
+    done(null, body);
   });
 }
 

@@ -7,6 +7,7 @@ import { IDEMPOTENCY_ERRORS } from './idempotency/idempotency.errors.js';
 import { LIFECYCLE_ERRORS } from './lifecycle/lifecycle.errors.js';
 import { MESSAGES_ERRORS } from './messages/messages.errors.js';
 import type { ErrorCatalogue } from './platform/problem/app-error.js';
+import { PKI_ERRORS } from './pki/pki.errors.js';
 import { PLATFORM_ERRORS } from './platform/problem/platform.errors.js';
 import { RATE_LIMIT_ERRORS } from './rate-limit/rate-limit.errors.js';
 import { USERS_ERRORS } from './users/users.errors.js';
@@ -21,6 +22,7 @@ export const ERROR_CATALOGUES: readonly ErrorCatalogue[] = [
   CREDENTIALS_ERRORS,
   DEVICE_SECRETS_ERRORS,
   LIFECYCLE_ERRORS,
+  PKI_ERRORS,
   MESSAGES_ERRORS,
   RATE_LIMIT_ERRORS,
   IDEMPOTENCY_ERRORS,

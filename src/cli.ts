@@ -6,6 +6,7 @@ import { AppModule } from './app.module.js';
 import { pruneAudit, pruneReport } from './audit/audit-retention.js';
 import { checkBroker } from './broker-lint/check.js';
 import { SigningKeysService } from './credentials/signing-keys.service.js';
+import { CERT_HELP, runCert } from './cert-cli.js';
 import { writeDocs } from './docs.js';
 import { runStandaloneBroker } from './embedded/broker-standalone.js';
 import { UnmanagedBroker } from './lifecycle/broker-control.js';
@@ -33,7 +34,7 @@ const HELP = `portcullis <command>
   secrets reseal       wrap every data key anew under the first of SECRETS_MASTER_KEYS, beside running instances that have it
                        too; may be broken off and begun again. Afterwards the older master keys may go
   docs [--check]       write docs/{errors,permissions,configuration}.md and docs/openapi.json, or compare them
-  help                 this text
+${CERT_HELP}  help                 this text
 `;
 
 /** Secrets of a development installation, where they are not in the environment. Read only: the data directory may be held. */
@@ -121,6 +122,8 @@ async function main([command = 'help', ...rest]: string[]): Promise<number> {
       return rotateKeys(env, rest);
     case 'audit':
       return pruneLog(env, rest);
+    case 'cert':
+      return runCert(rest, (text) => process.stdout.write(text));
     case 'secrets':
       return resealSecrets(env, rest);
     case 'docs':

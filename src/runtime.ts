@@ -2,12 +2,18 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { createApp, listen } from './app.js';
 import { BootstrapService } from './auth/bootstrap.service.js';
 import { BrokerDoor } from './broker/door.js';
+import { openDeviceListener } from './device-listener.js';
 import { EmbeddedBroker } from './embedded/broker.js';
+import { brokerIdentity } from './embedded/broker-certificate.js';
+import type { SecureOptions } from './embedded/broker-types.js';
 import { openDataDirectory } from './embedded/data-directory.js';
 import { EmbeddedControl } from './embedded/embedded-control.js';
 import { startEmbeddedPostgres } from './embedded/postgres.js';
 import { UnmanagedBroker, type BrokerControl } from './lifecycle/broker-control.js';
 import { EmqxControl } from './lifecycle/emqx-control.js';
+import { CertificatesService } from './pki/certificates.service.js';
+import { PublicationsService } from './pki/publications.service.js';
+import { TenantsService } from './users/tenants.service.js';
 import { MessageGateway } from './messages/message-gateway.js';
 import { MIGRATIONS } from './migrations/migrations.js';
 import { SystemClock } from './platform/clock/clock.js';
@@ -133,6 +139,10 @@ async function openListeners(
     internal = door.port;
   }
   const rest = config.role === 'gate' ? null : await listen(app, config);
+  if (rest !== null && config.pki.deviceTlsPort !== undefined) {
+    const devices = await openDeviceListener(app, config, config.pki.deviceTlsPort);
+    stops.push(() => devices.close());
+  }
   if (control instanceof EmbeddedControl && internal !== null) {
     if (config.internal.tls) throw new Error('The embedded broker asks the callbacks over plain HTTP: unset INTERNAL_TLS_*, or set MQTT_URL.');
     const broker = await EmbeddedBroker.start({
@@ -140,6 +150,7 @@ async function openListeners(
       port: config.mqtt.port,
       callbackUrl: callbackUrl(config.internal.host, internal),
       internalSecret: config.internal.secrets[0] ?? '',
+      secure: await secureOptions(app, config),
       logger,
     });
     control.attach(broker);
@@ -154,4 +165,16 @@ async function openListeners(
     stops.push(() => gateway.stop());
   }
   return { rest, internal, mqtt };
+}
+
+/** TLS of the embedded broker, with a certificate of the installation's own authority. */
+async function secureOptions(app: NestFastifyApplication, config: Config): Promise<SecureOptions> {
+  const publications = app.get(PublicationsService);
+  const certificates = app.get(CertificatesService);
+  const tenantId = await app.get(TenantsService).defaultTenantId();
+  const root = await publications.root();
+  const now = new SystemClock().now();
+  const identity = await brokerIdentity(config.dataDir, config.mqtt.publicHost, root, now, (names) => certificates.issueServer(tenantId, names));
+  const { mtls, tls } = config.mqtt.external;
+  return { host: '127.0.0.1', mtlsPort: mtls, tokenPort: tls, ...identity, trusted: () => publications.trusted() };
 }

@@ -13,8 +13,8 @@ export interface Principal {
   readonly permissions: ReadonlySet<Permission>;
   readonly sessionId: string | null;
   /** How the credential travelled: a cookie needs a CSRF token on writes. */
-  readonly credential: 'bearer' | 'cookie' | 'basic' | 'admin-key';
-  /** Of a device: the client secret that proved it; what it gets with it descends from it. Of a `pat`: the id of the token. */
+  readonly credential: 'bearer' | 'cookie' | 'basic' | 'certificate' | 'admin-key';
+  /** Of a device: the client secret or certificate that proved it; what it gets with it descends from it. Of a `pat`: the id of the token. */
   readonly credentialId?: string;
   /** The tenant is frozen: it may be read, and nothing in it changes. */
   readonly tenantFrozen?: boolean;

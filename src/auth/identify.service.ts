@@ -1,7 +1,9 @@
+import { TLSSocket } from 'node:tls';
 import { Inject, Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Access } from '../access/decorators.js';
-import { DeviceProof } from '../access/device-proof.js';
+import { CertificateProof, DeviceProof, type ProvenDevice } from '../access/device-proof.js';
+import type { Permission } from '../access/permission.js';
 import type { Principal } from '../access/principal.js';
 import { CONFIG, type Config } from '../platform/config/config.js';
 import { equalSecrets } from '../platform/crypto/constant-time.js';
@@ -30,6 +32,7 @@ export class IdentifyService {
     private readonly pats: PatJudge,
     private readonly cookies: SessionCookies,
     private readonly devices: DeviceProof,
+    private readonly certificates: CertificateProof,
     private readonly tenants: TenantsService,
     private readonly limits: RateLimitService,
     @Inject(CONFIG) private readonly config: Config,
@@ -60,12 +63,14 @@ export class IdentifyService {
         throw authError('UNAUTHENTICATED', { headers: CHALLENGE });
       case 'conflict':
         throw authError('CREDENTIALS_DISAGREE', { headers: CHALLENGE });
-      default:
+      default: {
+        const certificate = access.kind === 'permission' && access.device ? clientCertificate(request) : null;
+        if (access.kind === 'permission' && certificate !== null) return this.certified(certificate, request, access);
         throw authError('UNAUTHENTICATED', { headers: forDevices ? DEVICE_CHALLENGE : CHALLENGE });
+      }
     }
   }
 
-  /** A device may speak for itself only: to it, every other device does not exist. */
   private async device(id: string, secret: string, request: FastifyRequest, { permission }: PermissionAccess): Promise<Principal> {
     // Ids are compared byte for byte before any look-up.
     const proven = isCanonicalUuid(id) ? await this.devices.prove(id, secret) : null;
@@ -74,18 +79,14 @@ export class IdentifyService {
       await this.limits.enforce('device.address', request.ip);
       throw authError('INVALID_CREDENTIALS', { headers: DEVICE_CHALLENGE });
     }
-    if ((request.params as { id?: string }).id !== proven.deviceId) throw platformError('NOT_FOUND');
-    return {
-      kind: 'device',
-      id: proven.deviceId,
-      tenantId: proven.tenantId,
-      role: null,
-      platformRole: null,
-      permissions: new Set([permission]),
-      sessionId: null,
-      credential: 'basic',
-      credentialId: proven.credentialId,
-    };
+    return actingFor(proven, 'basic', request, permission);
+  }
+
+  /** The handshake has shown that the key is at hand; what the certificate is worth is asked now. */
+  private async certified(der: Buffer, request: FastifyRequest, { permission }: PermissionAccess): Promise<Principal> {
+    const proven = await this.certificates.prove(der);
+    if (!proven) throw authError('INVALID_CREDENTIALS', { headers: DEVICE_CHALLENGE });
+    return actingFor(proven, 'certificate', request, permission);
   }
 
   /** A provisioning station acts in `default`, with the permission of this one route. */
@@ -108,4 +109,27 @@ export class IdentifyService {
       tenantFrozen: (await this.tenants.find(tenantId))?.status === 'FROZEN',
     };
   }
+}
+
+/** A device may speak for itself only: to it, every other device does not exist. */
+function actingFor(proven: ProvenDevice, credential: 'basic' | 'certificate', request: FastifyRequest, permission: Permission): Principal {
+  if ((request.params as { id?: string }).id !== proven.deviceId) throw platformError('NOT_FOUND');
+  return {
+    kind: 'device',
+    id: proven.deviceId,
+    tenantId: proven.tenantId,
+    role: null,
+    platformRole: null,
+    permissions: new Set([permission]),
+    sessionId: null,
+    credential,
+    credentialId: proven.credentialId,
+  };
+}
+
+/** The client's certificate of a connection whose TLS this program ends; never what a header says. */
+function clientCertificate({ raw: { socket } }: FastifyRequest): Buffer | null {
+  if (!(socket instanceof TLSSocket) || !socket.authorized) return null;
+  const der: Buffer | undefined = socket.getPeerCertificate().raw;
+  return der ?? null;
 }

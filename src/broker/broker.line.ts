@@ -1,11 +1,12 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { AuditEvent } from '../audit/audit-event.js';
 import { AuditStream } from '../audit/audit.stream.js';
-import { CredentialsGate, type Proof, type ProofVerdict } from '../credentials/credentials.gate.js';
+import { CredentialsGate, type ProofVerdict } from '../credentials/credentials.gate.js';
 import { ConnectionsHub } from '../devices/connections.js';
 import { DevicesGate, type FactsAnswer } from '../devices/devices.gate.js';
 import type { Facts } from '../devices/facts.js';
 import { LifecycleService } from '../lifecycle/lifecycle.service.js';
+import { PkiGate, type CertificateVerdict } from '../pki/pki.gate.js';
 import { Clock } from '../platform/clock/clock.js';
 import { CONFIG, type Config } from '../platform/config/config.js';
 import { logger } from '../platform/telemetry/logger.js';
@@ -13,7 +14,7 @@ import { RateLimitGate } from '../rate-limit/rate-limit.gate.js';
 import { decideAcl, readAclClaim, type AclClaim } from './acl.decision.js';
 import { BrokerMetrics } from './broker.metrics.js';
 import { decideConnect, judgeStanding } from './connect.decision.js';
-import { isCompactJws, looksLikeOurs, readClaim, readSubject, type Claim } from './identity.js';
+import { isCompactJws, looksLikeOurs, readClaim, readSubject, showsCertificate, type Claim } from './identity.js';
 import { readAclQuestion, readConnectQuestion, type AclQuestion, type ConnectQuestion } from './question.js';
 import type { DoorReason } from './reasons.js';
 
@@ -39,10 +40,11 @@ interface Grant {
 }
 
 interface AuthSuccess extends AuditEvent {
-  readonly details: { readonly clientid: string; readonly proof: Proof['kind']; readonly credentialId: string; readonly stale: boolean };
+  readonly details: { readonly clientid: string; readonly proof: Claim['proof']['kind']; readonly credentialId: string; readonly stale: boolean };
 }
 
 type Eventually<T> = T | Promise<T>;
+type Verdict = ProofVerdict | CertificateVerdict;
 
 /**
  * The hot path, one straight line a callback: question, facts, proof, decision, then (refusals only) counting, then the
@@ -58,6 +60,7 @@ export class BrokerLine {
     private readonly clock: Clock,
     private readonly devices: DevicesGate,
     private readonly credentials: CredentialsGate,
+    private readonly pki: PkiGate,
     private readonly rateLimit: RateLimitGate,
     private readonly audit: AuditStream,
     private readonly lifecycle: LifecycleService,
@@ -116,7 +119,7 @@ export class BrokerLine {
     if (standing !== null) return this.refuseConnect(question, standing, facts);
     const now = this.clock.now();
     return settle(
-      this.credentials.check(claim.proof, facts, now),
+      claim.proof.kind === 'certificate' ? this.pki.check(claim.proof, facts, now) : this.credentials.check(claim.proof, facts, now),
       (proof) => this.answerConnect(question, claim, facts, stale, proof, now),
       (error) => this.unanswerable(question, error),
     );
@@ -127,7 +130,7 @@ export class BrokerLine {
     claim: Claim,
     facts: Facts,
     stale: boolean,
-    proof: ProofVerdict,
+    proof: Verdict,
     now: number,
   ): Answer {
     const verdict = decideConnect({ facts, stale, proof, now, jitter: Math.random(), sessionMaxMs: this.config.gate.sessionMaxMs });
@@ -165,7 +168,7 @@ export class BrokerLine {
     return { json: DENY_CONNECT, allow: false, reason };
   }
 
-  private refuseConnect(question: ConnectQuestion | null, reason: string, facts: Facts | null, proof?: ProofVerdict): Answer {
+  private refuseConnect(question: ConnectQuestion | null, reason: string, facts: Facts | null, proof?: Verdict): Answer {
     const answer = { json: DENY_CONNECT, allow: false, reason };
     if (question === null) return answer;
     const claimed = readSubject(question.clientid);
@@ -198,9 +201,14 @@ export class BrokerLine {
     question: ConnectQuestion,
     claimed: string | null,
     reason: string,
-    proof: ProofVerdict | undefined,
+    proof: Verdict | undefined,
   ): { proven: string | null; possession: boolean } {
     if (proof !== undefined) return proof.ok ? { proven: claimed, possession: false } : proof;
+    if (showsCertificate(question)) {
+      const named = question.cert_pem === '' ? null : (this.pki.identify(question.cert_pem)?.subject ?? null);
+      // A certificate at the wrong door counts too: only its holder can have shown it.
+      return { proven: named, possession: named !== null && (named !== claimed || reason === 'USERNAME_MISMATCH' || reason === 'LISTENER_MISMATCH') };
+    }
     if (!isCompactJws(question.password)) return { proven: null, possession: false };
     const proven = this.credentials.identify(question.password)?.subject ?? null;
     return { proven, possession: proven !== null && (proven !== claimed || reason === 'USERNAME_MISMATCH') };
@@ -241,7 +249,7 @@ export class BrokerLine {
     grant: Grant,
     { clientid, peerhost }: ConnectQuestion,
     facts: Facts,
-    proof: Proof['kind'],
+    proof: Claim['proof']['kind'],
     credentialId: string,
     stale: boolean,
   ): AuthSuccess {

@@ -1,5 +1,6 @@
 import type { ProofRefusal, ProofVerdict } from '../credentials/credentials.gate.js';
 import type { Facts } from '../devices/facts.js';
+import type { CertificateVerdict, CertRefusal } from '../pki/pki.gate.js';
 import type { DoorReason } from './reasons.js';
 
 /** On stale facts a session is short: five minutes, then it must ask again. */
@@ -16,7 +17,7 @@ export interface ConnectAllowed {
 
 export interface ConnectRefused {
   readonly allow: false;
-  readonly reason: DoorReason | ProofRefusal;
+  readonly reason: DoorReason | ProofRefusal | CertRefusal;
 }
 
 export type ConnectVerdict = ConnectAllowed | ConnectRefused;
@@ -25,7 +26,7 @@ export interface ConnectInput {
   readonly facts: Facts;
   /** Facts were last confirmed before Postgres went away. */
   readonly stale: boolean;
-  readonly proof: ProofVerdict;
+  readonly proof: ProofVerdict | CertificateVerdict;
   /** Milliseconds. */
   readonly now: number;
   /** 0 ≤ jitter < 1, drawn by the caller. */

@@ -57,11 +57,18 @@ describe('a claim', () => {
     ['no password', { password: '' }, 'PROOF_MISSING'],
     ['a foreign client id', { clientid: 'sensor-1' }, 'CLIENTID_INVALID'],
     ['a certificate by name alone', { cert_common_name: ID }, 'CERT_PEM_MISSING'],
-    ['a certificate and a right secret', { cert_pem: 'MIIB', cert_common_name: ID }, 'CERT_UNTRUSTED'],
+    ['a certificate at the door for secrets', { cert_pem: 'MIIB', cert_common_name: ID, listener_kind: 'token' }, 'LISTENER_MISMATCH'],
+    ['a certificate under another username', { cert_pem: 'MIIB', username: 'x' }, 'USERNAME_MISMATCH'],
     ['a secret on the mTLS listener', { listener_kind: 'mtls' }, 'LISTENER_MISMATCH'],
     ['a listener of unknown kind', { listener_kind: 'ssl:default' }, 'LISTENER_MISMATCH'],
   ])('with %s is refused', (_, fields, reason) => {
     expect(readClaim(question(fields), DEVELOPMENT)).toBe(reason);
+  });
+
+  it('is proven by the certificate where one is shown, and by nothing beside it', () => {
+    expect(readClaim(question({ cert_pem: 'MIIB', cert_common_name: ID, username: '' }), DEVELOPMENT)).toMatchObject({
+      subject: { id: ID }, proof: { kind: 'certificate', certificate: 'MIIB' },
+    });
   });
 
   it('may leave the username out with a token', () => {

@@ -1,4 +1,5 @@
 import type { Proof } from '../credentials/credentials.gate.js';
+import type { CertificateProof } from '../pki/pki.gate.js';
 import type { ConnectQuestion } from './question.js';
 import type { DoorReason } from './reasons.js';
 
@@ -13,7 +14,7 @@ export interface Subject {
 
 export interface Claim {
   readonly subject: Subject;
-  readonly proof: Proof;
+  readonly proof: Proof | CertificateProof;
 }
 
 export interface IdentitySettings {
@@ -55,18 +56,36 @@ export function isCompactJws(password: string): boolean {
 export function readClaim(question: ConnectQuestion, settings: IdentitySettings): Claim | DoorReason {
   const subject = readSubject(question.clientid);
   const token = isCompactJws(question.password);
-  const certificate = question.cert_pem !== '' || question.cert_common_name !== '' || question.cert_subject !== '';
+  const certificate = showsCertificate(question);
   const door = refuseByListener(question.listener_kind, certificate, settings.production);
-  if (certificate) {
-    // No authority of this installation has issued a certificate, so none that is shown here can be ours.
-    return question.cert_pem === '' && settings.brokerCert === 'pem' ? 'CERT_PEM_MISSING' : 'CERT_UNTRUSTED';
-  }
+  if (certificate) return readCertified(question, subject, door, settings.brokerCert);
   if (subject === null) return 'CLIENTID_INVALID';
   if (question.username === '' && !token) return question.password === '' ? 'PROOF_MISSING' : 'USERNAME_MISSING';
   if (question.username !== '' && question.username !== subject.name) return 'USERNAME_MISMATCH';
   if (question.password === '') return 'PROOF_MISSING';
   if (door !== null) return door;
   return { subject, proof: token ? { kind: 'token', token: question.password } : { kind: 'secret', secret: question.password } };
+}
+
+/** Whether anything of a client certificate was shown: then it is the proof, and nothing else counts. */
+export function showsCertificate(question: ConnectQuestion): boolean {
+  return question.cert_pem !== '' || question.cert_common_name !== '' || question.cert_subject !== '';
+}
+
+function readCertified(
+  question: ConnectQuestion,
+  subject: Subject | null,
+  door: DoorReason | null,
+  brokerCert: 'pem' | 'cn',
+): Claim | DoorReason {
+  if (question.cert_pem === '' && brokerCert === 'pem') return 'CERT_PEM_MISSING';
+  if (subject === null) return 'CLIENTID_INVALID';
+  if (question.username !== '' && question.username !== subject.name) return 'USERNAME_MISMATCH';
+  if (door !== null) return door;
+  const proof: CertificateProof = question.cert_pem === ''
+    ? { kind: 'certificate', commonName: question.cert_common_name }
+    : { kind: 'certificate', certificate: question.cert_pem };
+  return { subject, proof };
 }
 
 function refuseByListener(kind: string, certificate: boolean, production: boolean): DoorReason | null {

@@ -1,4 +1,5 @@
 import { PROOF_REFUSALS } from '../credentials/proof-refusals.js';
+import { CERT_REFUSALS } from '../pki/cert-refusals.js';
 import { DOOR_REASONS } from './reasons.js';
 
 const TOPIC_REASONS = {
@@ -13,5 +14,6 @@ export const ALL_REASONS: Readonly<Record<string, string>> = {
   NOT_OURS: 'With `BROKER_UNKNOWN=ignore`: nothing about the client has the shape of one of ours, another authenticator may decide.',
   ...DOOR_REASONS,
   ...PROOF_REFUSALS,
+  ...CERT_REFUSALS,
   ...TOPIC_REASONS,
 };

@@ -1,6 +1,6 @@
 /**
  * Why the broker's question was refused: a closed set. `docs/errors.md` prints it, metrics count by it, the audit log names it.
- * Refusals of a proof itself (`SECRET_…`, `TOKEN_…`) stand in the credentials room, refusals of a topic in the devices room.
+ * Refusals of a proof itself (`SECRET_…`, `TOKEN_…`, `CERT_…`) stand in the rooms that check it, refusals of a topic in the devices room.
  */
 export const DOOR_REASONS = {
   QUESTION_MALFORMED: 'The body is not JSON or a form, a known field is not a string, or the body is larger than 2 MiB.',
@@ -10,7 +10,6 @@ export const DOOR_REASONS = {
   PROOF_MISSING: 'No certificate, no token and no secret was presented.',
   PROOF_ENDED: 'The proof is right but ends within this second.',
   CERT_PEM_MISSING: 'A certificate was presented by its name only: the broker must send `cert_pem`.',
-  CERT_UNTRUSTED: 'The certificate was not issued by an authority of this installation.',
   LISTENER_MISSING: 'The listener does not say its `listener_kind`; in production it must.',
   LISTENER_MISMATCH: 'The proof does not fit the listener: `mtls` takes certificates only, `token` and `plain` tokens and secrets only.',
   DEVICE_UNKNOWN: 'No device has this id.',

@@ -6,12 +6,6 @@ export const CREDENTIALS_ERRORS = {
     title: 'No such credential',
     meaning: 'The device or service account has no credential with this id.',
   },
-  CREDENTIAL_KIND_UNAVAILABLE: {
-    status: 400,
-    title: 'This kind of credential cannot be issued',
-    meaning: 'This installation issues client secrets (`secret`), device tokens (`token`) and HMAC secrets (`hmac`); `detail` names '
-      + 'what was asked for.',
-  },
   CREDENTIAL_LIMIT_REACHED: {
     status: 409,
     title: 'Too many valid secrets',

@@ -22,9 +22,8 @@ describe('the admission of a client', () => {
   const admission = new Admission({
     callbacks, sessions, counters, logger, clock,
     bans: new Bans(clock),
-    listenerKind: 'plain',
     maxPendingAuths: 10,
-    peerOf: (client) => ({ socket: peers.get(client) as Socket, host: '127.0.0.1', port: '1' }),
+    peerOf: (client) => ({ socket: peers.get(client) as Socket, host: '127.0.0.1', port: '1', listener: 'plain', certificate: null }),
     onAdmitted: (session) => {
       admitted.push(session);
       void session.ended.then(() => sessions.remove(session));

@@ -6,11 +6,14 @@ import type { Bans } from './broker-bans.js';
 import { Session } from './broker-session.js';
 import type { SessionRegistry } from './broker-session.js';
 import { isTopicName } from './broker-topics.js';
-import type { BrokerCounters, BrokerLogger, Peer } from './broker-types.js';
+import type { BrokerCounters, BrokerLogger, ListenerKind, Peer } from './broker-types.js';
 import type { CallbackClient } from './callback-client.js';
 
 /** CONNACK return codes (MQTT 3.1.1 §3.2.2.3); null = accepted. */
 type Refusal = 2 | 3 | 4 | 5 | null;
+
+/** Names that EMQX gives to such listeners. */
+const LISTENERS: Readonly<Record<ListenerKind, string>> = { plain: 'tcp:default', mtls: 'ssl:default', token: 'ssl:token' };
 
 export interface AdmissionParts {
   readonly callbacks: CallbackClient;
@@ -19,7 +22,6 @@ export interface AdmissionParts {
   readonly clock: Clock;
   readonly counters: BrokerCounters;
   readonly logger: BrokerLogger;
-  readonly listenerKind: string;
   readonly maxPendingAuths: number;
   /** The connection's far end, noted at accept. */
   readonly peerOf: (client: Client) => Peer | undefined;
@@ -113,11 +115,11 @@ export class Admission {
       password,
       peerhost: peer.host,
       peerport: peer.port,
-      cert_common_name: '',
-      cert_subject: '',
-      cert_pem: '',
-      listener_kind: this.parts.listenerKind,
-      listener: 'tcp:default',
+      cert_common_name: peer.certificate?.commonName ?? '',
+      cert_subject: peer.certificate?.subject ?? '',
+      cert_pem: peer.certificate?.pem ?? '',
+      listener_kind: peer.listener,
+      listener: LISTENERS[peer.listener],
       zone: 'default',
       proto_name: 'mqtt',
     };

@@ -18,6 +18,21 @@ export interface DeniedPublish {
   readonly will: boolean;
 }
 
+/** What a listener asks of clients: nothing, a certificate in the handshake, or a token or secret under TLS. */
+export type ListenerKind = 'plain' | 'mtls' | 'token';
+
+export interface SecureOptions {
+  readonly host: string;
+  /** 0 = any free port. */
+  readonly mtlsPort: number;
+  readonly tokenPort: number;
+  /** PEM: the broker's own certificate with its chain, and the key. */
+  readonly certificate: string;
+  readonly key: string;
+  /** PEM of the authorities whose client certificates are taken; asked again from time to time. */
+  readonly trusted: () => Promise<string[]>;
+}
+
 export interface BrokerOptions {
   readonly host: string;
   /** 0 = any free port. */
@@ -26,7 +41,8 @@ export interface BrokerOptions {
   readonly callbackUrl: string;
   /** One value of `MQTT_INTERNAL_AUTH_SECRET`, sent as `X-Internal-Auth`. */
   readonly internalSecret: string;
-  readonly listenerKind?: 'plain';
+  /** TLS beside plain TCP; left out: none. */
+  readonly secure?: SecureOptions;
   readonly logger: BrokerLogger;
   /** Whole packet, fixed header included; default 16384 as in the EMQX sample. */
   readonly maxPacketBytes?: number;
@@ -59,4 +75,16 @@ export interface Peer {
   readonly socket: Socket;
   readonly host: string;
   readonly port: string;
+  readonly listener: ListenerKind;
+  /** The client's certificate, verified in the handshake. */
+  readonly certificate: PeerCertificate | null;
+}
+
+/** As EMQX renders it. */
+export interface PeerCertificate {
+  readonly commonName: string;
+  /** RFC 4514, last element first. */
+  readonly subject: string;
+  /** base64 of the DER. */
+  readonly pem: string;
 }

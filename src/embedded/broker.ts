@@ -12,7 +12,8 @@ import { limitPacketSize } from './broker-packets.js';
 import { SessionRegistry } from './broker-session.js';
 import type { Session } from './broker-session.js';
 import { SessionStore } from './broker-store.js';
-import type { BrokerCounters, BrokerOptions, Peer } from './broker-types.js';
+import { SecureListeners } from './broker-tls.js';
+import type { BrokerCounters, BrokerOptions, ListenerKind, Peer, PeerCertificate } from './broker-types.js';
 import { CallbackClient } from './callback-client.js';
 
 /** Members of aedes that its types leave out. */
@@ -34,7 +35,7 @@ const STOP_TIMEOUT_MS = 1_500;
 const NEVER_MS = 2 ** 29 - 1;
 
 /**
- * MQTT 3.1 and 3.1.1 on plain TCP for a laptop: aedes, made to ask the HTTP callbacks that EMQX would ask and to react
+ * MQTT 3.1 and 3.1.1 for a laptop, on plain TCP and under TLS: aedes, made to ask the HTTP callbacks that EMQX would ask and to react
  * to their answers as EMQX does. Sessions, bans and retained messages live in memory. The verbs are those of the port
  * for broker control.
  */
@@ -58,6 +59,7 @@ export class EmbeddedBroker {
   private readonly banned: Bans;
   private readonly callbacks: CallbackClient;
   private readonly server: Server;
+  private secure: SecureListeners | undefined;
   private aedes: (Aedes & AedesInternals) | undefined;
   private sweeper: NodeJS.Timeout | undefined;
   private stopped: Promise<void> | undefined;
@@ -71,7 +73,7 @@ export class EmbeddedBroker {
       timeoutMs: options.authTimeoutMs ?? 5_000,
       logger: options.logger,
     });
-    this.server = createServer((socket) => this.accept(socket));
+    this.server = createServer((socket) => this.accept(socket, 'plain', null));
     this.server.maxConnections = MAX_CONNECTIONS;
   }
 
@@ -90,6 +92,11 @@ export class EmbeddedBroker {
   /** The port listened on, also when any free one was asked for. */
   get port(): number {
     return (this.server.address() as AddressInfo).port;
+  }
+
+  /** The TLS ports, where there are any. */
+  get securePorts(): SecureListeners['ports'] | null {
+    return this.secure?.ports ?? null;
   }
 
   /** Closes every connection and the listener; no will is published. Takes less than two seconds. */
@@ -142,6 +149,10 @@ export class EmbeddedBroker {
   private async open(): Promise<void> {
     this.aedes = await this.createAedes();
     await listen(this.server, this.options);
+    const { secure, logger } = this.options;
+    if (secure) {
+      this.secure = await SecureListeners.open(secure, logger, (socket, listener, certificate) => this.accept(socket, listener, certificate));
+    }
     this.server.on('error', (error) => this.options.logger.error({ err: error }, 'MQTT listener failed'));
     this.sweeper = setInterval(() => this.sweep(), SWEEP_INTERVAL_MS);
     this.sweeper.unref();
@@ -152,7 +163,6 @@ export class EmbeddedBroker {
     const { logger } = options;
     const admission = new Admission({
       callbacks, sessions, bans, clock, counters, logger,
-      listenerKind: options.listenerKind ?? 'plain',
       maxPendingAuths: options.maxPendingAuths ?? 512,
       peerOf: (client) => this.peers.get(client),
       onAdmitted: (session) => this.onAdmitted(session),
@@ -184,7 +194,7 @@ export class EmbeddedBroker {
     return aedes as Aedes & AedesInternals;
   }
 
-  private accept(socket: Socket): void {
+  private accept(socket: Socket, listener: ListenerKind, certificate: PeerCertificate | null): void {
     socket.on('error', () => undefined);
     if (this.stopped !== undefined || this.aedes === undefined) {
       socket.destroy();
@@ -196,7 +206,7 @@ export class EmbeddedBroker {
     socket.setKeepAlive(true, 60_000);
     limitPacketSize(socket, this.options.maxPacketBytes ?? 16_384);
     const host = (socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/, '');
-    const peer: Peer = { socket, host, port: String(socket.remotePort ?? '') };
+    const peer: Peer = { socket, host, port: String(socket.remotePort ?? ''), listener, certificate };
     this.peers.set(this.aedes.handle(socket), peer);
   }
 
@@ -224,7 +234,7 @@ export class EmbeddedBroker {
   private async shutDown(): Promise<void> {
     clearInterval(this.sweeper);
     this.callbacks.close();
-    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
+    const closed = Promise.all([new Promise<void>((resolve) => this.server.close(() => resolve())), this.secure?.close()]);
     const { aedes } = this;
     const released = aedes ? new Promise<void>((resolve) => aedes.close(resolve)) : Promise.resolve();
     for (const socket of this.sockets) socket.destroy();

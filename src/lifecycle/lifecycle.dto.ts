@@ -11,6 +11,7 @@ import {
   TimeField,
   UuidField,
 } from '../platform/http/fields.js';
+import { IssuedCertificateAnswer } from './issued-certificate.dto.js';
 
 export const CREDENTIAL_KINDS = ['secret', 'token', 'hmac', 'certificate'] as const;
 export type RequestedKind = (typeof CREDENTIAL_KINDS)[number];
@@ -92,6 +93,8 @@ export class RegisteredDevice extends DeviceView {
   @TextField({ optional: true, max: 65_535, description: 'Device token (JWT), shown once.' })
   access_token?: string;
 
+  @ObjectField(() => IssuedCertificateAnswer, { optional: true, description: 'With its private key, shown once.' })
+  certificate?: IssuedCertificateAnswer;
   @TextField({ optional: true, max: 64, description: 'Key of signed messages, 64 hex digits. Shown once.' })
   hmac_secret?: string;
 

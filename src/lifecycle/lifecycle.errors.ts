@@ -11,6 +11,16 @@ export const LIFECYCLE_ERRORS = {
     title: 'The bulk request has too many lines',
     meaning: 'A bulk request holds at most 100 000 lines; what stands before the limit has been registered.',
   },
+  CERT_DEVICE_STATE: {
+    status: 409,
+    title: 'The device gets no certificate in its state',
+    meaning: 'Suspended devices get no certificate; a quarantined one gets it from an ADMIN only.',
+  },
+  CERT_RENEWAL_NEEDS_CERTIFICATE: {
+    status: 409,
+    title: 'A certificate is renewed with the one before',
+    meaning: 'A device gets its first certificate with its client secret. While it has a good one it renews with that, on `DEVICE_TLS_PORT`; an ADMIN may always issue.',
+  },
 } as const satisfies ErrorCatalogue;
 
 export const lifecycleError = errorsOf(LIFECYCLE_ERRORS);

@@ -3,10 +3,13 @@ import { AuditModule } from '../audit/audit.module.js';
 import { CredentialsModule } from '../credentials/credentials.module.js';
 import { DeviceSecretsModule } from '../device-secrets/device-secrets.module.js';
 import { DevicesModule } from '../devices/devices.module.js';
+import { PkiModule } from '../pki/pki.module.js';
 import { RateLimitModule } from '../rate-limit/rate-limit.module.js';
 import { UsersModule } from '../users/users.module.js';
 import { BrokerControl } from './broker-control.js';
 import { BulkRegistration } from './bulk.js';
+import { CertificationController } from './certification.controller.js';
+import { CertificationService } from './certification.service.js';
 import { EjectionJobs } from './ejection-jobs.js';
 import { EjectionWorker } from './ejection-worker.js';
 import { Ejector } from './ejector.js';
@@ -26,10 +29,11 @@ import { TrustService } from './trust.service.js';
 /** Global, since it exists once only: with the form of `BrokerControl` that `forRoot` was given. */
 @Global()
 @Module({
-  imports: [AuditModule, DevicesModule, CredentialsModule, DeviceSecretsModule, RateLimitModule, UsersModule],
+  imports: [AuditModule, DevicesModule, CredentialsModule, DeviceSecretsModule, PkiModule, RateLimitModule, UsersModule],
   controllers: [
     RegistrationController,
     LifecycleController,
+    CertificationController,
     ServiceAccountsLifecycleController,
     TenantsLifecycleController,
     IncidentsController,
@@ -39,6 +43,7 @@ import { TrustService } from './trust.service.js';
     RegistrationService,
     BulkRegistration,
     TrustService,
+    CertificationService,
     Ejector,
     EjectionJobs,
     EjectionWorker,

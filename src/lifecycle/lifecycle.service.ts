@@ -11,7 +11,9 @@ import { DevicesService } from '../devices/devices.service.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
 import { isAppError } from '../platform/problem/app-error.js';
 import { logger } from '../platform/telemetry/logger.js';
+import { CertificatesService } from '../pki/certificates.service.js';
 import { RateLimitGate } from '../rate-limit/rate-limit.gate.js';
+import { CertificationService } from './certification.service.js';
 import type { EjectionJob } from './ejection-jobs.js';
 import { Ejector, type Ejection } from './ejector.js';
 import { Stopwatch } from './stopwatch.js';
@@ -39,6 +41,8 @@ export class LifecycleService {
     private readonly devices: DevicesService,
     private readonly gate: DevicesGate,
     private readonly credentials: CredentialsService,
+    private readonly certificates: CertificatesService,
+    private readonly certification: CertificationService,
     private readonly deviceSecrets: DeviceSecretsService,
     private readonly audit: AuditService,
     private readonly ejector: Ejector,
@@ -79,6 +83,7 @@ export class LifecycleService {
       const owner = { kind: 'device', id: deviceId, tenantId: me.tenantId } as const;
       await this.credentials.revokeAll(tx, owner, 'DECOMMISSIONED');
       await this.deviceSecrets.revokeAll(tx, owner, 'DECOMMISSIONED');
+      await this.certification.revokeInside(tx, await this.certificates.live(tx, deviceId), 'cessationOfOperation');
     });
   }
 

@@ -1,4 +1,5 @@
 import { viewDevice } from '../devices/device.view.js';
+import { showIssued } from './issued-certificate.dto.js';
 import type { LifecycleResult } from './lifecycle.service.js';
 import type { ConnectHints, LifecycleAnswer, RegisteredDevice } from './lifecycle.dto.js';
 import type { Registration } from './registration.service.js';
@@ -8,6 +9,7 @@ export function showRegistered(registered: Registration, mqtt: ConnectHints): Re
     ...viewDevice(registered.device),
     ...(registered.clientSecret === undefined ? {} : { client_secret: registered.clientSecret }),
     ...(registered.accessToken === undefined ? {} : { access_token: registered.accessToken }),
+    ...(registered.certificate === undefined ? {} : { certificate: showIssued(registered.certificate) }),
     ...(registered.hmacSecret === undefined ? {} : { hmac_secret: registered.hmacSecret }),
     mqtt,
   };

@@ -2,26 +2,27 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { TenantPrincipal } from '../access/principal.js';
 import { actorOf } from '../audit/audit-event.js';
 import { AuditService } from '../audit/audit.service.js';
-import { credentialsError } from '../credentials/credentials.errors.js';
 import { CredentialsService } from '../credentials/credentials.service.js';
 import { DeviceSecretsService } from '../device-secrets/device-secrets.service.js';
 import type { DeviceRecord } from '../devices/device.js';
 import { DevicesService } from '../devices/devices.service.js';
 import { CONFIG, type Config } from '../platform/config/config.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
+import { CertificatesService, type CertificateGiven } from '../pki/certificates.service.js';
 import type { RegisterDeviceRequest, RequestedKind } from './lifecycle.dto.js';
 
 export interface Registration {
   readonly device: DeviceRecord;
   readonly clientSecret?: string;
   readonly accessToken?: string;
+  readonly certificate?: CertificateGiven;
   readonly hmacSecret?: string;
   readonly topics: { readonly publish: readonly string[]; readonly subscribe: readonly string[] };
 }
 
+type PreparedCertificate = Awaited<ReturnType<CertificatesService['prepare']>>;
+
 const DEFAULT_KINDS: readonly RequestedKind[] = ['secret', 'token'];
-/** Kinds whose rooms are not in this release: refused by name rather than left out in silence. */
-const UNAVAILABLE: readonly RequestedKind[] = ['certificate'];
 
 /** Birth of a device: record, groups, credentials and trace in one transaction. */
 @Injectable()
@@ -31,6 +32,7 @@ export class RegistrationService {
     private readonly transactions: Transactions,
     private readonly devices: DevicesService,
     private readonly credentials: CredentialsService,
+    private readonly certificates: CertificatesService,
     private readonly deviceSecrets: DeviceSecretsService,
     private readonly audit: AuditService,
   ) {}
@@ -43,8 +45,12 @@ export class RegistrationService {
 
   /** Several in one transaction and in as few statements as one: all of them, or it throws what the first bad one deserves. */
   async registerAll(me: TenantPrincipal, requests: readonly RegisterDeviceRequest[]): Promise<Registration[]> {
-    for (const { credentials = [] } of requests) refuseUnavailable(credentials);
-    return this.transactions.run({ tenantId: me.tenantId }, (tx) => this.registerInside(tx, me, requests));
+    // Keys are made, and an authority at first need, before the transaction is opened.
+    const prepared: (PreparedCertificate | null)[] = [];
+    for (const { credentials } of requests) {
+      prepared.push(credentials?.includes('certificate') ? await this.certificates.prepare(me.tenantId, { generate: 'EC' }) : null);
+    }
+    return this.transactions.run({ tenantId: me.tenantId }, (tx) => this.registerInside(tx, me, requests, prepared));
   }
 
   /** Where and how to connect. */
@@ -58,18 +64,28 @@ export class RegistrationService {
     const { mqtt } = this.config;
     return {
       host: mqtt.publicHost,
-      ports: mqtt.url === undefined ? { mqtt: mqtt.port } : { ...mqtt.external },
+      ports: mqtt.url === undefined ? { mqtt: mqtt.port, mtls: mqtt.external.mtls, tls: mqtt.external.tls } : { ...mqtt.external },
       clientId: device.id,
       username: device.id,
       topics: { publish: [...topics.publish], subscribe: [...topics.subscribe] },
     };
   }
 
-  private async registerInside(tx: Transaction, me: TenantPrincipal, requests: readonly RegisterDeviceRequest[]): Promise<Registration[]> {
+  private async registerInside(
+    tx: Transaction,
+    me: TenantPrincipal,
+    requests: readonly RegisterDeviceRequest[],
+    prepared: readonly (PreparedCertificate | null)[],
+  ): Promise<Registration[]> {
     const records = requests.map(({ credentials: _, ...record }) => ({ ...record, status: record.status ?? 'ACTIVE' }));
     const created = await this.devices.createAll(tx, records);
     const newborns = created.map(({ facts }, index) => ({ facts, kinds: requests[index]?.credentials ?? DEFAULT_KINDS }));
     const issued = await this.credentials.issueFirst(tx, me.tenantId, newborns);
+    const certificates = new Map<string, CertificateGiven>();
+    for (const [index, { device }] of created.entries()) {
+      const order = prepared[index];
+      if (order) certificates.set(device.id, await this.certificates.issue(tx, { owner: { kind: 'device', id: device.id, tenantId: me.tenantId }, ...order }));
+    }
     const signing = newborns.filter(({ kinds }) => kinds.includes('hmac')).map(({ facts }) => ({ id: facts.id, tenantId: me.tenantId }));
     const hmacSecrets = await this.deviceSecrets.issueFirst(tx, signing);
     await this.audit.recordAll(tx, created.map(({ device }, index) => ({
@@ -82,20 +98,16 @@ export class RegistrationService {
     })));
     return created.map(({ device, facts }, index) => {
       const { secret = null, accessToken = null } = issued[index] ?? {};
+      const certificate = certificates.get(device.id);
       const hmacSecret = hmacSecrets.get(device.id);
       return {
         device,
         ...(secret === null ? {} : { clientSecret: secret }),
         ...(accessToken === null ? {} : { accessToken }),
+        ...(certificate ? { certificate } : {}),
         ...(hmacSecret === undefined ? {} : { hmacSecret }),
         topics: facts.topics,
       };
     });
   }
-}
-
-function refuseUnavailable(kinds: readonly RequestedKind[]): void {
-  const unavailable = kinds.filter((kind) => UNAVAILABLE.includes(kind));
-  if (unavailable.length === 0) return;
-  throw credentialsError('CREDENTIAL_KIND_UNAVAILABLE', { detail: `This release does not issue: ${unavailable.join(', ')}.` });
 }

@@ -7,7 +7,9 @@ import { DeviceSecretsService } from '../device-secrets/device-secrets.service.j
 import { devicesError } from '../devices/devices.errors.js';
 import { DevicesService } from '../devices/devices.service.js';
 import { ServiceAccountsService, type ServiceAccountRecord } from '../devices/service-accounts.service.js';
-import { Transactions } from '../platform/database/transactions.js';
+import { Transactions, type Transaction } from '../platform/database/transactions.js';
+import { CertificatesService } from '../pki/certificates.service.js';
+import { CertificationService } from './certification.service.js';
 import { Ejector, type Ejection } from './ejector.js';
 
 export interface RotatedSecret {
@@ -23,6 +25,8 @@ export class TrustService {
     private readonly devices: DevicesService,
     private readonly serviceAccounts: ServiceAccountsService,
     private readonly credentials: CredentialsService,
+    private readonly certificates: CertificatesService,
+    private readonly certification: CertificationService,
     private readonly deviceSecrets: DeviceSecretsService,
     private readonly audit: AuditService,
     private readonly ejector: Ejector,
@@ -74,9 +78,7 @@ export class TrustService {
     const owner = { kind: 'device', id: deviceId, tenantId: me.tenantId } as const;
     const { revoked, job } = await this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
       await this.devices.lock(tx, deviceId);
-      const revoked = (await this.deviceSecrets.has(tx, owner, credentialId))
-        ? await this.deviceSecrets.revoke(tx, owner, credentialId, reason)
-        : (await this.credentials.revoke(tx, owner, credentialId, reason)).revoked;
+      const revoked = await this.revokeInside(tx, owner, credentialId, reason);
       const { version } = await this.devices.get(tx, deviceId);
       await this.audit.record(tx, {
         type: 'CREDENTIAL_REVOKED',
@@ -89,6 +91,22 @@ export class TrustService {
       return { revoked, job: await this.ejector.order(tx, owner, 'CREDENTIAL_REVOKED', false, version) };
     });
     return { revoked, ejection: await this.ejector.eject(job) };
+  }
+
+  /** A secret or token with the tokens and certificates that came from it; or a certificate with those that renewed it. */
+  private async revokeInside(
+    tx: Transaction,
+    owner: { readonly kind: 'device'; readonly id: string; readonly tenantId: string },
+    credentialId: string,
+    reason: string,
+  ): Promise<string[]> {
+    if (await this.deviceSecrets.has(tx, owner, credentialId)) return this.deviceSecrets.revoke(tx, owner, credentialId, reason);
+    const certificate = await this.certificates.findOwn(tx, owner.id, credentialId);
+    const revoked = certificate === null ? (await this.credentials.revoke(tx, owner, credentialId, reason)).revoked : [];
+    const family = await this.certificates.lineage(tx, certificate === null ? { credentialIds: [credentialId] } : { ids: [credentialId] }, null);
+    if (family.length === 0) return revoked;
+    const done = await this.certification.revokeInside(tx, family, 'privilegeWithdrawn');
+    return [...revoked, ...done.certificates.map(({ id }) => id)];
   }
 
   createServiceAccount(me: TenantPrincipal, name: string): Promise<{ account: ServiceAccountRecord; secret: string }> {

@@ -7,6 +7,7 @@ import { Audit1764000000005 } from './1764000000005-audit.js';
 import { Idempotency1764000000006 } from './1764000000006-idempotency.js';
 import { Ejections1764000000007 } from './1764000000007-ejections.js';
 import { AuditRetention1764000000008 } from './1764000000008-audit-retention.js';
+import { Pki1764000000010 } from './1764000000010-pki.js';
 import { DeviceSecrets1764000000020 } from './1764000000020-device-secrets.js';
 import { PersonalAccessTokens1764000000030 } from './1764000000030-personal-access-tokens.js';
 import { TenantPlane1764000000031 } from './1764000000031-tenant-plane.js';
@@ -22,6 +23,7 @@ export const MIGRATIONS = [
   Idempotency1764000000006,
   Ejections1764000000007,
   AuditRetention1764000000008,
+  Pki1764000000010,
   DeviceSecrets1764000000020,
   PersonalAccessTokens1764000000030,
   TenantPlane1764000000031,

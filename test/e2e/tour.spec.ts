@@ -164,6 +164,8 @@ describe('the tour of the README', () => {
     ['PORT', 'rest'],
     ['INTERNAL_PORT', 'internal'],
     ['MQTT_PORT', 'mqtt'],
+    ['MQTTS_PORT', 'mtls'],
+    ['MQTTS_TOKEN_PORT', 'tls'],
   ] as const)('a taken %s is one sentence that names port and variable, and exit code 1', async (variable, which) => {
     const own = await freePorts();
     const holder = net.createServer();

@@ -3,8 +3,12 @@ import { createApp } from '../../src/app.js';
 import { BootstrapService } from '../../src/auth/bootstrap.service.js';
 import { BrokerDoor } from '../../src/broker/door.js';
 import { EmbeddedBroker } from '../../src/embedded/broker.js';
+import type { SecureOptions } from '../../src/embedded/broker-types.js';
 import { EmbeddedControl } from '../../src/embedded/embedded-control.js';
 import type { BrokerControl } from '../../src/lifecycle/broker-control.js';
+import { CertificatesService } from '../../src/pki/certificates.service.js';
+import { PublicationsService } from '../../src/pki/publications.service.js';
+import { TenantsService } from '../../src/users/tenants.service.js';
 import { MessageGateway } from '../../src/messages/message-gateway.js';
 import { SystemClock, type Clock } from '../../src/platform/clock/clock.js';
 import type { Config } from '../../src/platform/config/config.js';
@@ -28,6 +32,8 @@ export interface TestAppOptions {
   readonly control?: BrokerControl;
   /** Also open the embedded broker. */
   readonly broker?: boolean;
+  /** With its TLS listeners. */
+  readonly secure?: boolean;
   /** And let the message gateway listen there. */
   readonly gateway?: boolean;
 }
@@ -75,6 +81,7 @@ export class TestApp {
         port: 0,
         callbackUrl: `http://127.0.0.1:${door.port}`,
         internalSecret: config.internal.secrets[0] ?? '',
+        ...(options.secure ? { secure: await secureOptions(app) } : {}),
         logger,
       });
       embedded.attach(broker);
@@ -146,4 +153,18 @@ export async function request<T>(url: string, method: string, headers: Record<st
   const text = await response.text();
   const parsed: unknown = /json/.test(response.headers.get('content-type') ?? '') && text !== '' ? JSON.parse(text.includes('\n{') ? '{}' : text) : text;
   return { status: response.status, headers: response.headers, body: parsed as T };
+}
+
+async function secureOptions(app: NestFastifyApplication): Promise<SecureOptions> {
+  const publications = app.get(PublicationsService);
+  const tenantId = await app.get(TenantsService).defaultTenantId();
+  const own = await app.get(CertificatesService).issueServer(tenantId, [{ dns: 'localhost' }, { ip: '127.0.0.1' }]);
+  return {
+    host: '127.0.0.1',
+    mtlsPort: 0,
+    tokenPort: 0,
+    certificate: own.certificate + own.chain,
+    key: own.privateKey ?? '',
+    trusted: () => publications.trusted(),
+  };
 }

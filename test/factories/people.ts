@@ -4,7 +4,7 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { Test } from '@nestjs/testing';
 import { randomUUID } from 'node:crypto';
 import { Allow, Interactive, Me, Public } from '../../src/access/decorators.js';
-import { DeviceProof, type ProvenDevice } from '../../src/access/device-proof.js';
+import { CertificateProof, DeviceProof, type ProvenDevice } from '../../src/access/device-proof.js';
 import { Permission, type Role } from '../../src/access/permission.js';
 import type { Principal } from '../../src/access/principal.js';
 import { AuditModule } from '../../src/audit/audit.module.js';
@@ -60,6 +60,13 @@ class ProbeController {
 
   @Post('devices/:id/token') @HttpCode(200) @Allow(Permission.DeviceTokenRotate, { device: true }) token(@Me() me: Principal): object {
     return { ...me, permissions: [...me.permissions] };
+  }
+}
+
+/** Nobody comes with a certificate here. */
+class NoCertificate extends CertificateProof {
+  override prove(): Promise<ProvenDevice | null> {
+    return Promise.resolve(null);
   }
 }
 
@@ -119,7 +126,7 @@ export async function openPeople(options: PeopleOptions = {}) {
   const device = new OneDevice();
 
   @Global()
-  @Module({ controllers: [ProbeController], providers: [{ provide: DeviceProof, useValue: device }], exports: [DeviceProof] })
+  @Module({ controllers: [ProbeController], providers: [{ provide: DeviceProof, useValue: device }, { provide: CertificateProof, useClass: NoCertificate }], exports: [DeviceProof, CertificateProof] })
   class ProbeModule {}
 
   const store = new MemoryStore({ clock });

@@ -11,6 +11,8 @@ export interface Ports {
   readonly rest: number;
   readonly internal: number;
   readonly mqtt: number;
+  readonly mtls: number;
+  readonly tls: number;
 }
 
 /** What became of a start that failed. */
@@ -76,6 +78,8 @@ export class Installation {
         PORT: String(ports.rest),
         INTERNAL_PORT: String(ports.internal),
         MQTT_PORT: String(ports.mqtt),
+        MQTTS_PORT: String(ports.mtls),
+        MQTTS_TOKEN_PORT: String(ports.tls),
         ...env,
       },
     });
@@ -106,13 +110,13 @@ export class Installation {
   }
 }
 
-/** Three ports that were free a moment ago. */
+/** Ports that were free a moment ago. */
 export async function freePorts(): Promise<Ports> {
-  const servers = await Promise.all([0, 1, 2].map(() => new Promise<net.Server>((resolve, reject) => {
+  const servers = await Promise.all([0, 1, 2, 3, 4].map(() => new Promise<net.Server>((resolve, reject) => {
     const server = net.createServer().once('error', reject);
     server.listen(0, '127.0.0.1', () => resolve(server));
   })));
-  const [rest = 0, internal = 0, mqtt = 0] = servers.map((server) => (server.address() as net.AddressInfo).port);
+  const [rest = 0, internal = 0, mqtt = 0, mtls = 0, tls = 0] = servers.map((server) => (server.address() as net.AddressInfo).port);
   await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return { rest, internal, mqtt };
+  return { rest, internal, mqtt, mtls, tls };
 }

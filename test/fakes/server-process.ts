@@ -37,6 +37,8 @@ export class ServerProcess {
       PORT: String(ports.rest),
       INTERNAL_PORT: String(ports.internal),
       MQTT_PORT: String(ports.mqtt),
+      MQTTS_PORT: String(ports.mtls),
+      MQTTS_TOKEN_PORT: String(ports.tls),
       DATABASE_URL: database.url,
       DATABASE_ROLE_PREFIX: database.config.rolePrefix ?? '',
       JWT_SECRET: secret(),

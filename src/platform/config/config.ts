@@ -72,6 +72,16 @@ export interface Config {
     readonly staleFactsMaxMs: number;
     readonly sessionMaxMs: number;
   };
+  readonly pki: {
+    /** Base of the URLs in certificates. */
+    readonly publicUrl: string;
+    /** Of authorities that are made here. */
+    readonly keyType: 'EC' | 'RSA';
+    /** Revoked certificates as one PEM file, for brokers that read no URL. */
+    readonly crlFile?: string;
+    /** Where devices renew with their certificate. */
+    readonly deviceTlsPort?: number;
+  };
   readonly messages: {
     /** False only in development: unsigned messages are let through, marked. */
     readonly requireSignatures: boolean;

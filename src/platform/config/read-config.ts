@@ -96,6 +96,12 @@ export function readConfig(given: Environment, generated: GeneratedSecrets = {},
       staleFactsMaxMs: reader.integer('STALE_FACTS_MAX', 60, 0, 3_600) * 1000,
       sessionMaxMs: reader.integer('SESSION_MAX', 86_400, 60, 30 * 86_400) * 1000,
     },
+    pki: {
+      publicUrl: (reader.url('PKI_PUBLIC_URL', ['http:', 'https:']) ?? `http://localhost:${port}`).replace(/\/+$/, ''),
+      keyType: reader.choice('PKI_KEY_TYPE', ['EC', 'RSA']),
+      crlFile: reader.text('PKI_CRL_FILE'),
+      deviceTlsPort: reader.text('DEVICE_TLS_PORT') === undefined ? undefined : reader.integer('DEVICE_TLS_PORT', 8443, 1, MAX_PORT),
+    },
     messages: { requireSignatures: reader.choice('REQUIRE_HMAC_SIGNATURES', ['true', 'false']) === 'true', gatewayId: readGatewayId(reader) },
     bootstrap: {
       email: reader.text('ADMIN_EMAIL') ?? 'admin@localhost.localdomain',

@@ -52,6 +52,12 @@ export const VARIABLES = {
     variable('ADMIN_KEY', '', 'Lets a provisioning station register devices into `default` (`X-Admin-Key`).'),
     variable('SECRETS_MASTER_KEYS', '', '`kid:base64` of 32 bytes, comma-separated; the first seals, all open.'),
   ],
+  Certificates: [
+    variable('PKI_PUBLIC_URL', 'http://localhost:{PORT}', 'Base of the URLs in certificates (revocation lists, OCSP, issuers), as brokers and devices reach `/pki/*`. Plain HTTP is fine: all of it is signed.'),
+    variable('PKI_KEY_TYPE', 'EC', '`EC` (P-256) or `RSA` (3072 bits): keys of authorities that are made here.'),
+    variable('PKI_CRL_FILE', '', 'File that always holds the current revocation lists as PEM, for Mosquitto’s `crlfile`; replaced in one step.'),
+    variable('DEVICE_TLS_PORT', '', 'TLS listener on which a device proves itself with its certificate, to renew it. Unset: off.'),
+  ],
   People: [
     variable('ADMIN_EMAIL', 'admin@localhost.localdomain', 'First admin, created when there is no user at all. Required in production at the first start.'),
     variable('ADMIN_PASSWORD', '', 'Password of the first admin; without it one is generated and printed once (not in production).'),
@@ -62,8 +68,8 @@ export const VARIABLES = {
   Broker: [
     variable('MQTT_URL', '', 'The external broker, as a service client reaches it. Unset: the embedded broker.'),
     variable('MQTT_PUBLIC_HOST', 'localhost', 'Host name of the broker in connect hints.'),
-    variable('MQTTS_PORT', '8883', 'mTLS listener of the external broker, for connect hints.'),
-    variable('MQTTS_TOKEN_PORT', '8885', 'TLS listener for token and secret, for connect hints.'),
+    variable('MQTTS_PORT', '8883', 'mTLS listener: of the embedded broker on loopback, or, for connect hints, of the external one.'),
+    variable('MQTTS_TOKEN_PORT', '8885', 'TLS listener for token and secret; as before.'),
     variable('MQTT_WSS_PORT', '8084', 'Secure WebSocket listener, for connect hints.'),
     variable('EMQX_API_URL', '', 'Origin of EMQX’s management API (`https://emqx:18083`): live sessions are cut through it. Without it an ejection is never confirmed.'),
     variable('EMQX_API_KEY', '', 'API key of EMQX, with the right to kick and ban.'),

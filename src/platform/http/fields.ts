@@ -18,6 +18,7 @@ import {
   Matches,
   Max,
   Min,
+  ValidateBy,
   ValidateIf,
   ValidateNested,
 } from 'class-validator';
@@ -102,6 +103,31 @@ export function QueryIntegerField(options: FieldOptions & { min: number; max: nu
 
 export function BooleanField(options: FieldOptions = {}): PropertyDecorator {
   return field(options, { type: Boolean }, IsBoolean());
+}
+
+const DURATION = /^\d{1,9}[smhd]?$/;
+const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** A length of time: whole seconds, as a number or as text, or text with a unit (`90d`, `8760h`, `30m`, `45s`). */
+export function LifetimeField(options: FieldOptions = {}): PropertyDecorator {
+  return field(
+    options,
+    { oneOf: [{ type: 'integer', minimum: 0, maximum: 2_147_483_647 }, { type: 'string', pattern: DURATION.source }] },
+    ValidateBy({
+      name: 'isDuration',
+      validator: {
+        validate: (value: unknown) => (typeof value === 'string' ? DURATION.test(value) : Number.isSafeInteger(value) && (value as number) >= 0),
+        defaultMessage: () => '$property must be seconds, or a number with s, m, h or d',
+      },
+    }),
+  );
+}
+
+/** Milliseconds of what `LifetimeField` let through. */
+export function lifetimeMs(value: string | number): number {
+  if (typeof value === 'number') return value * 1_000;
+  const unit = UNIT_MS[value.slice(-1)];
+  return unit === undefined ? Number(value) * 1_000 : Number(value.slice(0, -1)) * unit;
 }
 
 /** ISO 8601 in UTC. */

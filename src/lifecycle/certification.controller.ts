@@ -1,0 +1,53 @@
+import { Body, Controller, HttpCode, Param, Post, Query } from '@nestjs/common';
+import { ApiCreatedResponse, ApiOkResponse, ApiTags } from '@nestjs/swagger';
+import { Allow, Me } from '../access/decorators.js';
+import { Permission } from '../access/permission.js';
+import type { TenantPrincipal } from '../access/principal.js';
+import { IdParam } from '../platform/http/uuid-param.js';
+import { CertificateRequest, RevocationAnswer, RevokeQuery, RevokeRequest, showRevocation } from './certification.dto.js';
+import { CertificationService } from './certification.service.js';
+import { IssuedCertificateAnswer, showIssued } from './issued-certificate.dto.js';
+import type { RevocationScope } from './revocation.js';
+
+@ApiTags('certificates')
+@Controller()
+export class CertificationController {
+  constructor(private readonly certification: CertificationService) {}
+
+  @Post('devices/:id/certificates')
+  @Allow(Permission.CertificatesIssue, { device: true })
+  @ApiCreatedResponse({ type: IssuedCertificateAnswer })
+  async issue(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() body: CertificateRequest): Promise<IssuedCertificateAnswer> {
+    return showIssued(await this.certification.issue(me, id, body));
+  }
+
+  @Post('certs/:serial/revoke')
+  @HttpCode(200)
+  @Allow(Permission.CertificatesRevoke)
+  @ApiOkResponse({ type: RevocationAnswer })
+  async revoke(
+    @Me() me: TenantPrincipal,
+    @Param('serial') serial: string,
+    @Body() { reason }: RevokeRequest,
+    @Query() query: RevokeQuery,
+  ): Promise<RevocationAnswer> {
+    return showRevocation(await this.certification.revokeSerial(me, serial, reason, scopeOf(query)));
+  }
+
+  @Post('devices/:id/certificates/revoke')
+  @HttpCode(200)
+  @Allow(Permission.CertificatesRevoke)
+  @ApiOkResponse({ type: RevocationAnswer })
+  async revokeAll(
+    @Me() me: TenantPrincipal,
+    @IdParam() id: string,
+    @Body() { reason }: RevokeRequest,
+    @Query() query: RevokeQuery,
+  ): Promise<RevocationAnswer> {
+    return showRevocation(await this.certification.revokeDevice(me, id, reason, scopeOf(query)));
+  }
+}
+
+function scopeOf({ lineage, since, dryRun }: RevokeQuery): RevocationScope {
+  return { lineage: lineage === 'true', since: since === undefined ? null : new Date(since), dryRun: dryRun === 'true' };
+}

@@ -1,0 +1,231 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { connect as tlsConnect } from 'node:tls';
+import { createServer, type AddressInfo } from 'node:net';
+import { userInfo } from 'node:os';
+import { TestApp, type RegisteredDevice } from '../factories/app.js';
+import { closed, endAll, mqttConnect, subscribeTo, within, type Connected } from '../factories/mqtt-client.js';
+import { OpenSsl } from '../factories/openssl.js';
+
+interface Identity {
+  readonly serial: string;
+  readonly certificate: string;
+  readonly chain: string;
+  readonly privateKey: string;
+}
+
+const MOSQUITTO = ['/usr/sbin/mosquitto', '/usr/bin/mosquitto', '/usr/local/sbin/mosquitto', '/opt/homebrew/sbin/mosquitto'].find((file) => existsSync(file));
+const base64 = (pem: string): string => pem.replace(/-----[^-]+-----|\s/g, '');
+
+describe('certificates at a broker', () => {
+  let app: TestApp;
+  let openssl: OpenSsl;
+  let device: RegisteredDevice;
+  let other: RegisteredDevice;
+  let mine: Identity;
+  let theirs: Identity;
+  let root: string;
+  const open: Connected[] = [];
+
+  const issue = async (id: string): Promise<Identity> => (await app.call<Identity>('POST', `/devices/${id}/certificates`, { generate: true })).body;
+  const revoke = (serial: string) => app.call<{ ejection: { confirmed: boolean } }>('POST', `/certs/${serial}/revoke`, { reason: 'keyCompromise' });
+
+  /** A certificate that says what ours say, under an authority of somebody else. */
+  const foreign = async (id: string): Promise<Identity> => {
+    await openssl.must('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', 'fca.key', '-out', 'fca.pem', '-subj', '/CN=Foreign CA', '-days', '30');
+    const { key, csr } = await openssl.request('foreign');
+    await openssl.write('foreign.csr', csr);
+    await openssl.write('foreign.ext', `subjectAltName=URI:urn:portcullis:tenant:00000000-0000-4000-8000-000000000000:device:${id}\nextendedKeyUsage=clientAuth\n`);
+    await openssl.must('x509', '-req', '-in', 'foreign.csr', '-CA', 'fca.pem', '-CAkey', 'fca.key', '-subj', `/CN=${id}`, '-extfile', 'foreign.ext', '-days', '30', '-out', 'foreign.pem');
+    return { serial: '', certificate: await openssl.read('foreign.pem'), chain: await openssl.read('fca.pem'), privateKey: key };
+  };
+
+  beforeAll(async () => {
+    openssl = await OpenSsl.open();
+    app = await TestApp.start({ broker: true, secure: true });
+    device = await app.registerDevice('pump-1');
+    other = await app.registerDevice('pump-2');
+    mine = await issue(device.id);
+    theirs = await issue(other.id);
+    root = await (await fetch(`${app.url}/pki/ca.pem`)).text();
+  });
+
+  afterEach(() => endAll(open.splice(0)));
+
+  afterAll(async () => {
+    await app.stop();
+    await openssl.close();
+  });
+
+  describe('the door', () => {
+    const ask = (fields: Record<string, string>) =>
+      app.ask('mqtt-auth', { clientid: device.id, username: device.id, listener_kind: 'mtls', cert_pem: base64(mine.certificate), cert_common_name: device.id, cert_subject: `CN=${device.id}`, ...fields });
+
+    /** The reason that the metrics count for a refusal. */
+    const reasonOf = async (fields: Record<string, string>): Promise<string> => {
+      const count = async (): Promise<Map<string, number>> => {
+        const text = await (await fetch(`http://127.0.0.1:${app.internalPort}/metrics`)).text();
+        return new Map([...text.matchAll(/portcullis_decisions_total\{door="auth",result="(?:allow|deny)",reason="(\w+)"\} (\d+)/g)].map(([, reason = '', n]) => [reason, Number(n)]));
+      };
+      const before = await count();
+      await ask(fields);
+      return [...(await count())].find(([reason, n]) => n > (before.get(reason) ?? 0))?.[0] ?? 'none';
+    };
+
+    it('lets in the device that the certificate names, with or without its username, beside a suffix, until the certificate ends', async () => {
+      for (const fields of [{}, { username: '' }, { clientid: `${device.id}:b` }] as Record<string, string>[]) {
+        const { body } = await ask(fields);
+        expect(body).toMatchObject({ result: 'allow', is_superuser: false, client_attrs: { device: device.id } });
+      }
+      const { body: short } = await app.call<Identity & { notAfter: string }>('POST', `/devices/${device.id}/certificates`, { generate: true, ttl: '10m' });
+      const { body } = await ask({ cert_pem: base64(short.certificate) });
+      expect(body.expire_at).toBe(Date.parse(short.notAfter) / 1000);
+    });
+
+    it('refuses every mixture of identities, each for its own reason', async () => {
+      const stranger = await foreign(device.id);
+      const self = mine.chain.slice(0, mine.chain.indexOf('-----END CERTIFICATE-----') + 26);
+      const cases: [Record<string, string>, string][] = [
+        [{ clientid: other.id, username: other.id }, 'CERT_SUBJECT'],
+        [{ clientid: other.id, username: '' }, 'CERT_SUBJECT'],
+        [{ username: other.id }, 'USERNAME_MISMATCH'],
+        [{ clientid: 'anything' }, 'CLIENTID_INVALID'],
+        [{ cert_pem: base64(theirs.certificate) }, 'CERT_SUBJECT'],
+        [{ cert_pem: base64(stranger.certificate) }, 'CERT_UNTRUSTED'],
+        [{ cert_pem: base64(self) }, 'CERT_UNTRUSTED'],
+        [{ cert_pem: 'MIIB' }, 'CERT_MALFORMED'],
+        [{ cert_pem: '' }, 'CERT_PEM_MISSING'],
+        [{ listener_kind: 'token' }, 'LISTENER_MISMATCH'],
+        [{ listener_kind: 'plain' }, 'LISTENER_MISMATCH'],
+        [{ cert_pem: '', cert_common_name: '', cert_subject: '', password: device.client_secret }, 'LISTENER_MISMATCH'],
+        [{ clientid: `svc:${device.id}`, username: `svc:${device.id}` }, 'SERVICE_UNKNOWN'],
+      ];
+      for (const [fields, reason] of cases) expect({ fields: Object.keys(fields), reason: await reasonOf(fields) }).toEqual({ fields: Object.keys(fields), reason });
+    });
+
+    it('refuses a certificate of the tenant’s own authority that is none of a client’s', async () => {
+      const server = app.broker?.securePorts?.token ?? 0;
+      const raw = await new Promise<Buffer>((resolve, reject) => {
+        const socket = tlsConnect({ host: '127.0.0.1', port: server, ca: root }, () => {
+          resolve(socket.getPeerCertificate().raw);
+          socket.destroy();
+        });
+        socket.once('error', reject);
+      });
+      expect(await reasonOf({ cert_pem: raw.toString('base64') })).toBe('CERT_IDENTITY');
+    });
+
+    it('suspends whom a certificate names that is used under another’s name ten times, never the one claimed', async () => {
+      const thief = await app.registerDevice('thief');
+      const victim = await app.registerDevice('victim');
+      const stolen = await issue(thief.id);
+      for (let i = 0; i < 10; i += 1) await ask({ clientid: victim.id, username: victim.id, cert_pem: base64(stolen.certificate) });
+      await within((async () => {
+        while ((await app.call<{ status: string }>('GET', `/devices/${thief.id}`)).body.status !== 'SUSPENDED') await new Promise((resolve) => setTimeout(resolve, 20));
+      })(), 'the suspension');
+      expect((await app.call<{ status: string }>('GET', `/devices/${victim.id}`)).body.status).toBe('ACTIVE');
+    });
+
+    it('with BROKER_CERT=cn takes a certificate by its name while the device holds a good one', async () => {
+      const named = await TestApp.start({ env: { BROKER_CERT: 'cn' } });
+      const own = await named.registerDevice('by-name', { credentials: ['certificate', 'secret'] });
+      const bare = await named.registerDevice('bare');
+      const byName = (id: string, cn: string) => named.ask('mqtt-auth', { clientid: id, username: id, listener_kind: 'mtls', cert_common_name: cn });
+      expect((await byName(own.id, own.id)).body.result).toBe('allow');
+      expect((await byName(own.id, bare.id)).body.result).toBe('deny');
+      expect((await byName(bare.id, bare.id)).body.result).toBe('deny');
+      await named.call('POST', `/devices/${own.id}/certificates/revoke`, { reason: 'superseded' });
+      expect((await byName(own.id, own.id)).body.result).toBe('deny');
+      await named.stop();
+    });
+  });
+
+  describe('the embedded broker', () => {
+    const over = async (identity: Identity | null, options: Record<string, unknown> = {}, port = app.broker?.securePorts?.mtls ?? 0): Promise<Connected> => {
+      const connected = await mqttConnect(port, {
+        protocol: 'mqtts', ca: root, clientId: device.id, ...(identity ? { cert: identity.certificate + identity.chain, key: identity.privateKey } : {}), ...options,
+      });
+      open.push(connected);
+      return connected;
+    };
+
+    it('connects by certificate alone, and by secret and token on the other port', async () => {
+      const { client } = await over(mine);
+      expect(await subscribeTo(client, `devices/${device.id}/commands`)).toBe(1);
+      expect(await subscribeTo(client, `devices/${other.id}/commands`)).toBe(128);
+      const token = app.broker?.securePorts?.token ?? 0;
+      await over(null, { username: device.id, password: device.client_secret, clientId: `${device.id}:a` }, token);
+      await over(null, { username: device.id, password: device.access_token, clientId: `${device.id}:b` }, token);
+    });
+
+    it('refuses no certificate, another authority’s, another device’s name, and a secret in place of it', async () => {
+      await expect(over(null)).rejects.toThrow();
+      await expect(over(await foreign(device.id))).rejects.toThrow();
+      await expect(over(theirs)).rejects.toThrow(/not authorized/i);
+      await expect(over(null, { username: device.id, password: device.client_secret })).rejects.toThrow();
+      await expect(over(mine, { username: other.id })).rejects.toThrow(/not authorized/i);
+    });
+
+    it('loses a session when its certificate is revoked, and refuses it from then on without any reload', async () => {
+      const doomed = await issue(device.id);
+      const kept = await issue(device.id);
+      const { client } = await over(doomed);
+      const { body } = await revoke(doomed.serial);
+      expect(body.ejection.confirmed).toBe(true);
+      await closed(client);
+      await expect(over(doomed)).rejects.toThrow(/not authorized/i);
+      await over(kept);
+    });
+  });
+
+  (MOSQUITTO ? describe : describe.skip)('Mosquitto with our authorities and lists', () => {
+    let broker: ChildProcess;
+    let port: number;
+
+    const writeCrl = async (): Promise<string> => openssl.write('mosquitto-crl.pem', await (await fetch(`${app.url}/pki/crl.pem`)).text());
+
+    beforeAll(async () => {
+      const probe = createServer();
+      await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
+      port = (probe.address() as AddressInfo).port;
+      await new Promise((resolve) => probe.close(resolve));
+      await openssl.must('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', 'm.key', '-out', 'm.pem', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-days', '2');
+      const ca = await openssl.write('mosquitto-ca.pem', mine.chain);
+      const config = await openssl.write('mosquitto.conf', [
+        `listener ${port} 127.0.0.1`, `cafile ${ca}`, `certfile ${openssl.file('m.pem')}`, `keyfile ${openssl.file('m.key')}`,
+        'require_certificate true', 'use_identity_as_username true', `crlfile ${await writeCrl()}`, 'allow_anonymous false', 'log_dest stderr',
+        // Started by root it would become somebody who may not read the folder.
+        `user ${userInfo().username}`, '',
+      ].join('\n'));
+      broker = spawn(MOSQUITTO ?? '', ['-c', config], { stdio: ['ignore', 'ignore', 'pipe'] });
+      await within(new Promise<void>((resolve) => broker.stderr?.on('data', (chunk: Buffer) => chunk.includes('running') && resolve())), 'the start of Mosquitto', 10_000);
+    });
+
+    afterAll(async () => {
+      if (broker.exitCode !== null) return;
+      const ended = new Promise((resolve) => broker.once('exit', resolve));
+      broker.kill();
+      await ended;
+    });
+
+    const over = async (identity: Identity): Promise<Connected> => {
+      const connected = await mqttConnect(port, { protocol: 'mqtts', rejectUnauthorized: false, clientId: 'x', cert: identity.certificate, key: identity.privateKey });
+      open.push(connected);
+      return connected;
+    };
+
+    it('lets a good one in, refuses another authority’s, and a revoked one once it has read the list', async () => {
+      const doomed = await issue(device.id);
+      await over(mine);
+      await over(doomed);
+      await expect(over(await foreign(device.id))).rejects.toThrow();
+      await revoke(doomed.serial);
+      await writeCrl();
+      const reloaded = within(new Promise<void>((resolve) => broker.stderr?.on('data', (chunk: Buffer) => chunk.includes('Reloading') && resolve())), 'the reload');
+      broker.kill('SIGHUP');
+      await reloaded;
+      await expect(over(doomed)).rejects.toThrow();
+      await over(mine);
+    });
+  });
+});

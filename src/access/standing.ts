@@ -8,7 +8,8 @@ import type { Principal } from './principal.js';
 export abstract class Standing {
   /**
    * Whether this caller would be let in for this now: credential, account, membership and role as they are at the moment.
+   * @param since when the guard let the caller in (ms since the epoch): what replaced the credential afterwards ended it.
    * @throws when that cannot be found out; whoever asks must then stop.
    */
-  abstract stillMay(principal: Principal, permission: Permission): Promise<boolean>;
+  abstract stillMay(principal: Principal, permission: Permission, since: number): Promise<boolean>;
 }

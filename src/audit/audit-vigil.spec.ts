@@ -3,6 +3,7 @@ import { Permission } from '../access/permission.js';
 import type { Principal, TenantPrincipal } from '../access/principal.js';
 import type { Transactions } from '../platform/database/transactions.js';
 import { logger } from '../platform/telemetry/logger.js';
+import { FakeClock } from '../../test/fakes/fake-clock.js';
 import { AuditLogService } from './audit-log.service.js';
 import type { AuditLogRepository, AuditLogRow } from './audit-log.repository.js';
 import type { AuditService } from './audit.service.js';
@@ -22,7 +23,7 @@ function standing(answers: (boolean | Error)[]) {
     },
   };
   const modules = { get: () => port } as unknown as ModuleRef;
-  const vigil = (recheck: number) => new AuditVigil(modules, { poll: 1, recheck, heartbeat: 1 });
+  const vigil = (recheck: number) => new AuditVigil(modules, new FakeClock(0), { poll: 1, recheck, heartbeat: 1 });
   return { asked, vigil };
 }
 
@@ -49,7 +50,7 @@ describe('the eye on a long reader', () => {
   it('says no when it cannot find out', async () => {
     expect(await standing([new Error('the database is gone')]).vigil(0).over(PRINCIPAL, [Permission.AuditRead])()).toBe(false);
     const nobody = { get: () => { throw new Error('nobody implements the port'); } } as unknown as ModuleRef;
-    expect(await new AuditVigil(nobody, { poll: 1, recheck: 0, heartbeat: 1 }).over(PRINCIPAL, [Permission.AuditRead])()).toBe(false);
+    expect(await new AuditVigil(nobody, new FakeClock(0), { poll: 1, recheck: 0, heartbeat: 1 }).over(PRINCIPAL, [Permission.AuditRead])()).toBe(false);
   });
 });
 

@@ -3,6 +3,7 @@ import { ModuleRef } from '@nestjs/core';
 import type { Permission } from '../access/permission.js';
 import type { Principal } from '../access/principal.js';
 import { Standing } from '../access/standing.js';
+import { Clock } from '../platform/clock/clock.js';
 import { logger } from '../platform/telemetry/logger.js';
 
 /** Injection token of the `AuditTimes`; a test may shorten them. */
@@ -29,25 +30,27 @@ export class AuditVigil {
   constructor(
     // Looked up when it is needed: whoever implements the port stands above this room.
     private readonly modules: ModuleRef,
+    private readonly clock: Clock,
     @Inject(AUDIT_TIMES) private readonly times: AuditTimes,
   ) {}
 
   /** Begins now, with rights that the guard has just seen. Once they are gone, or cannot be found out, the answer stays no. */
   over(principal: Principal, permissions: readonly Permission[]): Vigil {
+    const since = this.clock.now();
     let seen = performance.now();
     let standing = true;
     return async () => {
       if (!standing || performance.now() - seen < this.times.recheck) return standing;
-      standing = await this.allStand(principal, permissions);
+      standing = await this.allStand(principal, permissions, since);
       seen = performance.now();
       return standing;
     };
   }
 
-  private async allStand(principal: Principal, permissions: readonly Permission[]): Promise<boolean> {
+  private async allStand(principal: Principal, permissions: readonly Permission[], since: number): Promise<boolean> {
     try {
       const port = this.modules.get(Standing, { strict: false });
-      for (const permission of permissions) if (!(await port.stillMay(principal, permission))) return false;
+      for (const permission of permissions) if (!(await port.stillMay(principal, permission, since))) return false;
       return true;
     } catch (error) {
       logger.warn({ err: error }, 'the rights of a reader of the security log could not be looked at; the reading ends');

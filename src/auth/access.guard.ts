@@ -2,7 +2,6 @@ import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/com
 import { Reflector } from '@nestjs/core';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ACCESS, type Access } from '../access/decorators.js';
-import type { PlatformRole } from '../access/permission.js';
 import type { Principal } from '../access/principal.js';
 import { actorOf, ANONYMOUS_ACTOR, type AuditEventType } from '../audit/audit-event.js';
 import { AuditStream } from '../audit/audit.stream.js';
@@ -13,7 +12,7 @@ import { authError } from './auth.errors.js';
 import { CsrfTokens } from './csrf.js';
 import { IdentifyService } from './identify.service.js';
 import { OPEN_REGISTRATION } from './open-registration.js';
-import { PrincipalsService } from './principals.service.js';
+import { mayEnterTenants, PrincipalsService } from './principals.service.js';
 import { RegistrationService } from './registration.service.js';
 
 export type GuardedRequest = FastifyRequest & { principal?: Principal };
@@ -23,8 +22,6 @@ const SAFE_METHODS: readonly string[] = ['GET', 'HEAD', 'OPTIONS'];
 
 /** Permissions that change nothing, whatever the method of their route. */
 const READING_VERBS = /\.(read|explain|export)$/;
-/** Who may act in a tenant that is not their own, as its ADMIN. */
-const ENTERING: readonly (PlatformRole | null)[] = ['PLATFORM_ADMIN', 'PLATFORM_OPERATOR_WRITE'];
 
 /** What a refusal is called in the security log, by its status; 404 is a caller who named what is not theirs. */
 const REFUSALS: Readonly<Record<number, AuditEventType>> = {
@@ -101,7 +98,7 @@ export class AccessGuard implements CanActivate {
     if (named === undefined || named === principal.tenantId) return principal;
     const tenant = typeof named === 'string' ? await this.tenants.findByName(named) : null;
     if (tenant !== null && tenant.id === principal.tenantId) return principal;
-    const mayEnter = principal.kind === 'user' && access.kind === 'permission' && ENTERING.includes(principal.platformRole);
+    const mayEnter = principal.kind === 'user' && access.kind === 'permission' && mayEnterTenants(principal.platformRole);
     if (tenant === null || !mayEnter) throw platformError('NOT_FOUND', { internal: 'X-Tenant names another tenant' });
     const permissions = this.principals.rightsOf('ADMIN', principal.platformRole);
     return { ...principal, tenantId: tenant.id, role: 'ADMIN', permissions, tenantFrozen: tenant.status === 'FROZEN' };

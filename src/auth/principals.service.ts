@@ -5,6 +5,13 @@ import { Clock } from '../platform/clock/clock.js';
 import { Pools } from '../platform/database/pools.js';
 import type { AccessClaims } from './access-token.js';
 
+/** Who may act in a tenant that is not their own, as its ADMIN. */
+const ENTERING: readonly (PlatformRole | null)[] = ['PLATFORM_ADMIN', 'PLATFORM_OPERATOR_WRITE'];
+
+export function mayEnterTenants(platformRole: PlatformRole | null): boolean {
+  return ENTERING.includes(platformRole);
+}
+
 interface Row {
   tenantId: string | null;
   role: Role | null;
@@ -12,20 +19,20 @@ interface Row {
   tenantFrozen: boolean;
 }
 
-/** One statement a request: session, account and membership as they are now, whatever the token once said. */
-const LOOK_UP = {
-  name: 'session-principal',
-  text: `
+/** Session, account and membership as they are now. */
+const STANDING = `
     SELECT s.tenant_id AS "tenantId", m.role, u.platform_role AS "platformRole",
       coalesce(t.status = 'FROZEN', false) AS "tenantFrozen"
     FROM sessions s
     JOIN users u ON u.id = s.user_id AND u.status = 'ACTIVE'
     LEFT JOIN memberships m ON m.tenant_id = s.tenant_id AND m.user_id = s.user_id AND m.status = 'ACTIVE'
     LEFT JOIN tenants t ON t.id = s.tenant_id
-    WHERE s.id = $1 AND s.user_id = $2 AND s.tenant_id IS NOT DISTINCT FROM $3::uuid
-      AND s.ended_at IS NULL AND s.absolute_expires_at > $4
-      AND (s.tenant_id IS NULL OR m.role IS NOT NULL)`,
-};
+    WHERE s.id = $1 AND s.user_id = $2 AND s.ended_at IS NULL AND s.absolute_expires_at > $3
+      AND (s.tenant_id IS NULL OR m.role IS NOT NULL)`;
+
+/** One statement a request: whatever the token once said, its tenant must be the session's. */
+const LOOK_UP = { name: 'session-principal', text: `${STANDING} AND s.tenant_id IS NOT DISTINCT FROM $4::uuid` };
+const LOOK_AGAIN = { name: 'session-again', text: STANDING };
 
 /**
  * Finds out who a request's token speaks for. Nothing is cached: an ended session, a disabled account or membership and a new
@@ -45,10 +52,18 @@ export class PrincipalsService {
     // The reader role: before the look-up there is no tenant to which row security could narrow it.
     const { rows } = await this.pools.reader.query<Row>({
       ...LOOK_UP,
-      values: [sessionId, userId, tenantId, new Date(this.clock.now())],
+      values: [sessionId, userId, new Date(this.clock.now()), tenantId],
     });
-    const row = rows[0];
-    if (!row) return null;
+    return rows[0] ? this.principal(rows[0], userId, sessionId, credential) : null;
+  }
+
+  /** As `find`, for a session that was judged before, whatever tenant it acted in. */
+  async again(userId: string, sessionId: string, credential: 'bearer' | 'cookie'): Promise<Principal | null> {
+    const { rows } = await this.pools.reader.query<Row>({ ...LOOK_AGAIN, values: [sessionId, userId, new Date(this.clock.now())] });
+    return rows[0] ? this.principal(rows[0], userId, sessionId, credential) : null;
+  }
+
+  private principal(row: Row, userId: string, sessionId: string, credential: 'bearer' | 'cookie'): Principal {
     const { role, platformRole } = row;
     return {
       kind: 'user',

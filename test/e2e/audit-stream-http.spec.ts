@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
+import { Standing } from '../../src/access/standing.js';
 import { administer } from '../factories/database.js';
 import { TestApp } from '../factories/app.js';
 
@@ -182,5 +183,51 @@ describe('a process that stops', () => {
     const reader = await EventReader.open(`${second.url}/api/v1/audit/logs/stream?eventType=CA_CREATED`, { authorization: `Bearer ${second.adminToken}` });
     const [event] = await Promise.all([reader.next(), second.stop()]);
     expect(event).toMatchObject({ event: 'end', data: { reason: 'CLOSING' } });
+  });
+});
+
+describe('a stream that a personal access token follows', () => {
+  async function endOf(reader: EventReader): Promise<ServerEvent> {
+    for (;;) {
+      const event = await reader.next();
+      if (event === null) throw new Error('the stream ended without a word');
+      if (event.event === 'end') return event;
+    }
+  }
+
+  /** Settles with what the next look at somebody's rights found. */
+  function nextLook(): Promise<boolean> {
+    const standing = app.app.get(Standing);
+    const look = standing.stillMay.bind(standing);
+    return new Promise((resolve) => {
+      jest.spyOn(standing, 'stillMay').mockImplementationOnce(async (...asked) => {
+        const found = await look(...asked);
+        resolve(found);
+        return found;
+      });
+    });
+  }
+
+  it.each(['revoked', 'given another secret'])('goes on while it holds, and ends once the token is %s', async (what) => {
+    const made = await app.call<{ id: string; secret: string }>('POST', '/pats', { name: what, duration: '1h', scopes: ['audit.log.read'] });
+    expect(made.status).toBe(201);
+    const reader = await follow('', { authorization: `Bearer ${made.body.secret}` });
+    expect(reader.status).toBe(200);
+    const ending = endOf(reader);
+    expect(await nextLook()).toBe(true);
+    const { status } = await app.call('PATCH', `/pats/${made.body.id}/${what === 'revoked' ? 'revoke' : 'reset'}`, what === 'revoked' ? undefined : { duration: '1h' });
+    expect(status).toBe(200);
+    expect(await ending).toMatchObject({ data: { reason: 'ACCESS_ENDED' } });
+  });
+
+  it('is followed in a tenant that the platform entered', async () => {
+    const tenant = await app.call<{ id: string; slug: string }>('POST', '/tenants', { slug: 'entered', name: 'Entered' });
+    expect(tenant.status).toBe(201);
+    const reader = await follow('?eventType=CA_RETIRED', { 'x-tenant': 'entered' });
+    expect(reader.status).toBe(200);
+    expect(await nextLook()).toBe(true);
+    const device = randomUUID();
+    await write({ tenant: tenant.body.id, device, type: 'CA_RETIRED' });
+    expect(await reader.next()).toMatchObject({ data: { deviceId: device } });
   });
 });

@@ -17,7 +17,9 @@ export class TenantPurge implements OnApplicationBootstrap, BeforeApplicationShu
   ) {}
 
   onApplicationBootstrap(): void {
-    this.timer = setInterval(() => (this.round ??= this.purge().finally(() => (this.round = undefined))), LOOK_MS);
+    this.timer = setInterval(() => {
+      this.round ??= this.purge().finally(() => (this.round = undefined));
+    }, LOOK_MS);
     this.timer.unref();
   }
 

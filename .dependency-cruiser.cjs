@@ -12,7 +12,7 @@ const FLOORS = [
   ['users', 'devices'],
   ['auth', 'credentials', 'device-secrets', 'pki'],
   ['lifecycle'],
-  ['broker', 'messages', 'embedded'],
+  ['broker', 'messages', 'embedded', 'broker-lint'],
 ];
 const ROOMS = FLOORS.flat();
 const TOP = '^src/([^/]+\\.ts$|migrations/)';

@@ -51,6 +51,7 @@ issue mqtt "DNS:$mqtt_host" "serverAuth"
 rm -f "$work/internal-ca.srl"
 
 internal_secret=$(random)
+api_secret=$(random)
 migrator=$(random 24) app=$(random 24) gate=$(random 24) reader=$(random 24) redis=$(random 24)
 
 cat >"$work/portcullis.env" <<VALUES
@@ -67,6 +68,8 @@ DATABASE_URL_APP=postgresql://portcullis_app_login:$app@postgres:5432/portcullis
 DATABASE_URL_GATE=postgresql://portcullis_gate_login:$gate@postgres:5432/portcullis
 DATABASE_URL_READER=postgresql://portcullis_reader_login:$reader@postgres:5432/portcullis
 REDIS_URL=redis://:$redis@redis:6379
+EMQX_API_KEY=portcullis
+EMQX_API_SECRET=$api_secret
 VALUES
 cat >"$work/postgres.env" <<VALUES
 POSTGRES_PASSWORD=$(random 24)
@@ -77,10 +80,11 @@ PORTCULLIS_READER_PASSWORD=$reader
 VALUES
 printf 'REDIS_PASSWORD=%s\n' "$redis" >"$work/redis.env"
 printf 'EMQX_NODE__COOKIE=%s\nEMQX_DASHBOARD__DEFAULT_PASSWORD=%s\n' "$(random)" "$(random 16)" >"$work/emqx.env"
+printf 'portcullis:%s:administrator\n' "$api_secret" >"$work/emqx-api-keys"
 sed "s/@INTERNAL_AUTH_SECRET@/$internal_secret/" "$here/emqx/emqx.conf" >"$work/emqx.conf"
 
 # The containers run under users of their own and must read what is mounted into them; on the host the folder itself is shut (0700).
-chmod 644 "$work"/*.crt "$work/internal.key" "$work/broker-client.key" "$work/mqtt.key" "$work/emqx.conf"
+chmod 644 "$work"/*.crt "$work/internal.key" "$work/broker-client.key" "$work/mqtt.key" "$work/emqx.conf" "$work/emqx-api-keys"
 mv "$work" "$out"
 trap - EXIT
 

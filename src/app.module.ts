@@ -1,6 +1,7 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { AuditModule } from './audit/audit.module.js';
 import { AuthModule } from './auth/auth.module.js';
+import { BrokerLintModule } from './broker-lint/broker-lint.module.js';
 import { BrokerModule } from './broker/broker.module.js';
 import { CredentialsModule } from './credentials/credentials.module.js';
 import { DevicesModule } from './devices/devices.module.js';
@@ -8,6 +9,7 @@ import { ENTITIES } from './entities.js';
 import { IdempotencyModule } from './idempotency/idempotency.module.js';
 import type { BrokerControl } from './lifecycle/broker-control.js';
 import { LifecycleModule } from './lifecycle/lifecycle.module.js';
+import { MessagesModule } from './messages/messages.module.js';
 import type { Clock } from './platform/clock/clock.js';
 import type { Config } from './platform/config/config.js';
 import { PlatformModule } from './platform/platform.module.js';
@@ -39,6 +41,8 @@ export class AppModule {
         AuthModule,
         LifecycleModule.forRoot(brokerControl),
         BrokerModule,
+        BrokerLintModule,
+        MessagesModule,
       ],
     };
   }

@@ -8,7 +8,7 @@ import { AppModule, type AppOptions } from './app.module.js';
 import { ERROR_CATALOGUE } from './catalogue.js';
 import { openApiDocument, serveOpenApi } from './openapi.js';
 import type { Config } from './platform/config/config.js';
-import { withRequestContext } from './platform/context/request-context.js';
+import { requestOver, withRequestContext } from './platform/context/request-context.js';
 import { renderErrorPage } from './platform/problem/error-page.js';
 import { ProblemFilter, sendProblem } from './platform/problem/problem.filter.js';
 import { globalPrefix } from './platform/http/prefix.js';
@@ -79,6 +79,8 @@ function addRequestContext(fastify: FastifyInstance): void {
     const userAgent = request.headers['user-agent'];
     void reply.header('x-request-id', request.id);
     void reply.header('cache-control', 'no-store');
+    // Comes once, whether the answer was sent or the client went away.
+    reply.raw.once('close', requestOver);
     withRequestContext({ requestId: request.id, ip: request.ip, ...(userAgent === undefined ? {} : { userAgent }) }, done);
   });
   fastify.addHook('onResponse', (request, reply, done) => {

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { Permission, PLATFORM_BUNDLES, ROLE_BUNDLES, ROLES, type PlatformRole } from './access/permission.js';
 import { SCOPE_PERMISSIONS, scopeNameOf } from './access/scope.js';
 import { AUDIT_EVENTS } from './audit/audit-event.js';
+import { LINT_RULES, type LintRule } from './broker-lint/finding.js';
 import { ALL_REASONS } from './broker/reason-catalogue.js';
 import { ERROR_CATALOGUE } from './catalogue.js';
 import { describeApi } from './openapi.js';
@@ -17,6 +18,7 @@ export async function generatedDocs(): Promise<ReadonlyMap<string, string>> {
     ['permissions.md', permissionsPage()],
     ['configuration.md', configurationPage()],
     ['audit-events.md', auditPage()],
+    ['broker-linter.md', linterPage()],
     ['openapi.json', `${JSON.stringify(await describeApi(documentedConfig()), null, 2)}\n`],
   ]);
 }
@@ -58,6 +60,29 @@ function documentedConfig() {
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+}
+
+function linterPage(): string {
+  // A line of configuration, or a sentence.
+  const shown = (write: string) => (/^[A-Z]/.test(write) ? write : write.split(', or ').map((line) => `\`${line}\``).join(', or '));
+  const row = ([id, { severity, why, write }]: [string, LintRule]) => [`\`${id}\``, severity, why, shown(write)];
+  return `${GENERATED}
+
+# The broker linter
+
+\`npx portcullis broker check\` reads the configuration of the EMQX at \`EMQX_API_URL\` (\`GET /api/v5/configs\`) and reports every setting that lets
+traffic past Portcullis, or through when Portcullis is down. \`--file emqx.conf\` reads a file instead, \`--json\` prints JSON, \`--waive id,…\`
+bears findings. Exit code 1: there are errors that nobody waived.
+
+A production process does the same every minute. \`/health/ready\` is red (\`brokerConfiguration\`) until there is no error that
+\`BROKER_LINT_WAIVE\` does not name; what was found stands in the log. Without \`EMQX_API_URL\` that error is \`unread\`. Once something was read,
+a management API that does not answer changes nothing: the last reading counts until there is another.
+
+A file is read by itself: what the environment (\`EMQX_…\`) or the dashboard changes is not in it. The running broker knows all of it, but
+EMQX never tells its zones (\`zones\`), and answers passwords as stars.
+
+${table(['finding', 'severity', 'why', 'write'], Object.entries<LintRule>(LINT_RULES).map(row))}
+`;
 }
 
 const GENERATED = '<!-- Printed by `npm run docs` from the code; a test compares the two. -->';

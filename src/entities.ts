@@ -1,4 +1,3 @@
-import { DeviceEntity } from './devices/device.entity.js';
 import { GroupEntity } from './devices/group.entity.js';
 import { ServiceAccountEntity } from './devices/service-account.entity.js';
 import { TopicRuleEntity } from './devices/topic-rule.entity.js';
@@ -10,7 +9,6 @@ import { UserEntity } from './users/user.entity.js';
 export const ENTITIES: readonly EntityClass[] = [
   UserEntity,
   MembershipEntity,
-  DeviceEntity,
   GroupEntity,
   ServiceAccountEntity,
   TopicRuleEntity,

@@ -8,6 +8,7 @@ import { EmbeddedControl } from './embedded/embedded-control.js';
 import { startEmbeddedPostgres } from './embedded/postgres.js';
 import { UnmanagedBroker, type BrokerControl } from './lifecycle/broker-control.js';
 import { EmqxControl } from './lifecycle/emqx-control.js';
+import { MessageGateway } from './messages/message-gateway.js';
 import { MIGRATIONS } from './migrations/migrations.js';
 import { SystemClock } from './platform/clock/clock.js';
 import type { Config } from './platform/config/config.js';
@@ -58,8 +59,9 @@ export async function startRuntime(env: Environment, fatal: Fatal): Promise<Runt
     const app = await createApp({ config, store, brokerControl: control });
     stops.push(() => app.close());
     await app.init();
-    const firstAdmin = await app.get(BootstrapService).ensureFirstAdmin();
     const addresses = await openListeners(app, config, control, stops);
+    // Last of all: a generated password is told once, and a start that fails tells nothing.
+    const firstAdmin = await app.get(BootstrapService).ensureFirstAdmin();
     logger.info({ ...addresses, role: config.role, embeddedDatabase, redis: config.redis.url !== undefined }, 'Portcullis is up');
     return { config, app, addresses, firstAdmin, stop };
   } catch (error) {
@@ -144,6 +146,12 @@ async function openListeners(
     // Stopped first of all: clients are told before what answers them goes away.
     stops.push(() => broker.stop());
     mqtt = broker.port;
+  }
+  if (config.role !== 'api') {
+    const gateway = app.get(MessageGateway);
+    // It connects by its own door, which is open; without a broker it goes on trying.
+    await gateway.start({ url: config.mqtt.url ?? `mqtt://127.0.0.1:${mqtt ?? config.mqtt.port}`, embedded: config.mqtt.url === undefined });
+    stops.push(() => gateway.stop());
   }
   return { rest, internal, mqtt };
 }

@@ -22,10 +22,12 @@ export function welcome({ config, addresses, firstAdmin }: Runtime): string {
     );
   }
   const email = firstAdmin?.email ?? config.bootstrap.email;
+  // On the first start the commands can be copied as they stand.
+  const password = firstAdmin?.password ?? '…';
   lines.push(
     'Try:',
     `  TOKEN=$(curl -s ${rest}/api/v1/auth/login -H 'content-type: application/json' \\`,
-    `    -d '{"email":"${email}","password":"…"}' | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')`,
+    `    -d '{"email":"${email}","password":"${password}"}' | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')`,
     `  curl -s ${rest}/api/v1/devices -H "authorization: Bearer $TOKEN" -H 'content-type: application/json' -d '{"slug":"pump-17"}'`,
     `  curl -s ${rest}/api/v1/audit/logs -H "authorization: Bearer $TOKEN"`,
     '',

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { AGGREGATION_MS, AuditBuffer, LANE_ROOM, LANES, type Lane, type LaneRoom } from './audit-buffer.js';
+import { AGGREGATION_MS, AuditBuffer, LANE_ROOM, LANES, MAX_FACES, type Lane, type LaneRoom } from './audit-buffer.js';
 import { AUDIT_EVENTS, SEVERITIES, type AuditEvent } from './audit-event.js';
 import { orderedId, type AuditRow } from './audit-row.js';
 
@@ -48,6 +48,45 @@ describe('AuditBuffer', () => {
     });
     buffer.add(failure(id, { details: { reason: 'BAD_SECRET' } }), T0 + AGGREGATION_MS);
     expect(buffer.take(100, T0 + AGGREGATION_MS)).toHaveLength(1);
+  });
+
+  it('counts an object that is noted again and again as it counts equal ones, minute after minute', () => {
+    const [kept, equal] = [small(), small()];
+    const event = failure(randomUUID(), { details: { reason: 'BAD_SECRET' } });
+    for (const at of [0, 1, 2, AGGREGATION_MS - 1, AGGREGATION_MS, AGGREGATION_MS + 1, 3 * AGGREGATION_MS]) {
+      kept.addAgain(event, T0 + at);
+      equal.add({ ...event }, T0 + at);
+    }
+    const without = (rows: AuditRow[]) => rows.map((row) => ({ ...row, id: '' }));
+    expect(kept.aggregated).toBe(4);
+    expect(without(takeAll(kept, T0 + 3 * AGGREGATION_MS))).toEqual(without(takeAll(equal, T0 + 3 * AGGREGATION_MS)));
+  });
+
+  it('counts one kind once, whether an event is the same object or an equal one', () => {
+    const buffer = small();
+    const event = failure(randomUUID());
+    buffer.add({ ...event }, T0);
+    buffer.addAgain(event, T0 + 1);
+    buffer.addAgain(event, T0 + 2);
+    buffer.add({ ...event }, T0 + 3);
+    expect(told(takeAll(buffer, T0 + 4))).toEqual({ events: 4, gaps: 0 });
+    expect(buffer.aggregated).toBe(3);
+  });
+
+  it('counts a crowd of made-up names or addresses as one kind, and leaves every other device its own rows', () => {
+    const buffer = new AuditBuffer();
+    const id = randomUUID();
+    for (let i = 0; i < 5_000; i += 1) buffer.add(failure(id, { ip: `10.0.${i >> 8}.${i & 255}`, details: { reason: 'BAD_SECRET' } }), T0 + i);
+    const other = randomUUID();
+    buffer.add(failure(other, { ip: '10.0.0.1', details: { reason: 'BAD_SECRET' } }), T0 + 5_000);
+    const rows = takeAll(buffer, T0 + 5_000);
+    expect(told(rows)).toEqual({ events: 5_001, gaps: 0 });
+    expect(rows.length).toBe(MAX_FACES + 3);
+    expect(rows.filter((row) => row.deviceId === other)).toMatchObject([{ ip: '10.0.0.1' }]);
+    expect(rows.filter((row) => row.ip === null).map(detailsOf)).toEqual([
+      { reason: 'BAD_SECRET', various: true },
+      expect.objectContaining({ reason: 'BAD_SECRET', various: true, count: 5_000 - MAX_FACES - 1 }),
+    ]);
   });
 
   it('opens a new minute for a kind whose old one nobody has closed yet', () => {

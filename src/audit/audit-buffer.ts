@@ -25,6 +25,10 @@ export const LANE_ROOM: Readonly<Record<Lane, LaneRoom>> = {
 
 /** Repeats of a kind are counted for this long and then written as one row. */
 export const AGGREGATION_MS = 60_000;
+/** So many refusals of one reason about one device are told apart, by actor and address, in such a time; the rest of the crowd is one kind. */
+export const MAX_FACES = 200;
+/** Devices and reasons whose crowds are watched; beyond, watching begins anew. */
+const MAX_CROWDS = 10_000;
 /** While drops go on, what was dropped is told this often; when they end, at once. */
 const GAP_MS = 10_000;
 /** Tenants whose drops are told apart; those of the others are told without a tenant. */
@@ -38,6 +42,12 @@ interface Kind {
   repeats: number;
   firstAt: number;
   lastAt: number;
+}
+
+/** Different actors and addresses that were refused for one reason at one device. */
+interface Crowd {
+  readonly since: number;
+  faces: number;
 }
 
 interface Gap {
@@ -62,6 +72,9 @@ interface LaneState {
 export class AuditBuffer {
   private readonly lanes: Readonly<Record<Lane, LaneState>>;
   private readonly gaps = new Map<string, Gap>();
+  private readonly crowds = new Map<string, Crowd>();
+  /** Where the repeats of an event are counted that is the same object each time. */
+  private readonly places = new WeakMap<AuditEvent, { readonly lane: LaneState; readonly key: string }>();
   private absorbed = 0;
 
   constructor(room: Readonly<Record<Lane, LaneRoom>> = LANE_ROOM) {
@@ -88,15 +101,17 @@ export class AuditBuffer {
   add(event: AuditEvent, now: number): void {
     const draft = draftOf(event);
     const lane = this.lanes[laneOf(draft.severity)];
-    const key = keyOf(draft, event);
-    const known = lane.kinds.get(key);
-    if (known && (now < known.first.occurredAt + AGGREGATION_MS || !this.close(lane, key, known))) {
-      if (known.repeats === 0) known.firstAt = now;
-      known.repeats += 1;
-      known.lastAt = now;
-      this.absorbed += 1;
-      return;
+    let key = keyOf(draft, event);
+    let known = lane.kinds.get(key);
+    if (known === undefined && lane.lane === 'rest' && this.isCrowded(draft, event, now)) {
+      // Names and addresses cost an attacker nothing: let each have a row, and they fill the log and the room for everybody else.
+      draft.actorId = null;
+      draft.ip = null;
+      event = { ...event, details: { reason: event.details?.['reason'], various: true } };
+      key = keyOf(draft, event);
+      known = lane.kinds.get(key);
     }
+    if (known && this.repeat(lane, key, known, now)) return;
     const row = complete(draft, event, now);
     const bytes = row.details.length;
     if (lane.rows.length >= lane.room.rows || lane.bytes + bytes > lane.room.bytes) {
@@ -109,6 +124,28 @@ export class AuditBuffer {
     if (lane.kinds.size >= lane.room.kinds || lane.bytes + bytes > lane.room.bytes) return;
     lane.bytes += bytes;
     lane.kinds.set(key, { first: row, repeats: 0, firstAt: now, lastAt: now });
+  }
+
+  /** As `add`, of one object that comes again and again unchanged: it is looked at the first time only. */
+  addAgain(event: AuditEvent, now: number): void {
+    const place = this.places.get(event);
+    const known = place?.lane.kinds.get(place.key);
+    if (place && known && this.repeat(place.lane, place.key, known, now)) return;
+    if (place === undefined) {
+      const draft = draftOf(event);
+      this.places.set(event, { lane: this.lanes[laneOf(draft.severity)], key: keyOf(draft, event) });
+    }
+    this.add(event, now);
+  }
+
+  /** Counts an event of a known kind; `false` when its minute is over and it begins anew. */
+  private repeat(lane: LaneState, key: string, known: Kind, now: number): boolean {
+    if (now >= known.first.occurredAt + AGGREGATION_MS && this.close(lane, key, known)) return false;
+    if (known.repeats === 0) known.firstAt = now;
+    known.repeats += 1;
+    known.lastAt = now;
+    this.absorbed += 1;
+    return true;
   }
 
   /** Counts an event, or a row that stands for several, that will never be written. */
@@ -137,6 +174,19 @@ export class AuditBuffer {
     const rest = this.shift('rest', Math.max(share, max - high.length - this.lanes.success.rows.length));
     const success = this.shift('success', max - high.length - rest.length);
     return [...this.takeGaps(now, ending), ...high, ...rest, ...success];
+  }
+
+  /** Counts a new face; true once there have been too many of them within the minute. */
+  private isCrowded(draft: AuditDraft, event: AuditEvent, now: number): boolean {
+    const key = [draft.eventType, draft.tenantId, draft.deviceId, reasonOf(event)].join('\u0000');
+    const crowd = this.crowds.get(key);
+    if (crowd !== undefined && now < crowd.since + AGGREGATION_MS) {
+      crowd.faces += 1;
+      return crowd.faces > MAX_FACES;
+    }
+    if (this.crowds.size >= MAX_CROWDS) this.crowds.clear();
+    this.crowds.set(key, { since: now, faces: 1 });
+    return false;
   }
 
   private shift(lane: Lane, max: number): AuditRow[] {
@@ -190,11 +240,15 @@ export function laneOf(severity: Severity): Lane {
 
 /** No part can hold NUL any more, so that nobody can make one kind look like another. */
 function keyOf(row: AuditDraft, event: AuditEvent): string {
-  const reason = event.details?.['reason'];
   return [
     row.eventType, row.severity, row.tenantId, row.deviceId, row.userId, row.actorKind, row.actorId, row.ip,
-    typeof reason === 'string' ? cleanText(reason, 128) : '',
+    reasonOf(event),
   ].join('\u0000');
+}
+
+function reasonOf(event: AuditEvent): string {
+  const reason = event.details?.['reason'];
+  return typeof reason === 'string' ? cleanText(reason, 128) : '';
 }
 
 function gapRow({ lane, tenantId, from, to, count }: Gap): AuditRow {

@@ -109,6 +109,7 @@ export const AUDIT_EVENTS = {
 
   // The log itself
   AUDIT_EXPORTED: { severity: 'INFO', meaning: 'Somebody exported the security log; details bears the filters.' },
+  AUDIT_PRUNED: { severity: 'HIGH', meaning: 'Months of the security log were dropped: details.partitions names them, details.keepMonths says how many are kept.' },
   LOG_GAP: { severity: 'HIGH', meaning: 'Events of a lane were dropped: details.count of them between details.from and details.to.' },
 } as const satisfies Record<string, AuditEventDefinition>;
 

@@ -1,6 +1,6 @@
 import { platformError } from '../platform/problem/platform.errors.js';
 import { AUDIT_EVENTS, SEVERITIES } from './audit-event.js';
-import type { AuditExportQuery } from './audit.dto.js';
+import type { AuditExportQuery, AuditTailQuery } from './audit.dto.js';
 
 /** What a reader of the log asked for, checked. Times are milliseconds since the epoch. */
 export interface AuditFilter {
@@ -14,7 +14,7 @@ export interface AuditFilter {
 }
 
 /** @throws VALIDATION_FAILED for an unknown type or severity and for a time that is none. */
-export function filterOf(query: AuditExportQuery): AuditFilter {
+export function filterOf(query: AuditExportQuery | (AuditTailQuery & { from?: undefined; to?: undefined })): AuditFilter {
   return {
     eventTypes: listOf('eventType', query.eventType, Object.keys(AUDIT_EVENTS)),
     severities: listOf('severity', query.severity, SEVERITIES),

@@ -4,9 +4,11 @@ import type { TenantPrincipal } from '../access/principal.js';
 import { Permission } from '../access/permission.js';
 import { Transactions } from '../platform/database/transactions.js';
 import { decodeCursor, DEFAULT_PAGE, pageOf, type Keyset, type Page } from '../platform/http/paging.js';
-import { actorOf, type Severity } from './audit-event.js';
+import { actorOf } from './audit-event.js';
 import { filterOf, type AuditFilter } from './audit-filter.js';
 import { AuditLogRepository, type AuditLogRow } from './audit-log.repository.js';
+import { keyOf, viewOf } from './audit-log.view.js';
+import { AuditVigil, type Vigil } from './audit-vigil.js';
 import type { AuditExportQuery, AuditLogQuery, AuditLogView } from './audit.dto.js';
 import { AuditService } from './audit.service.js';
 
@@ -20,6 +22,7 @@ export class AuditLogService {
     private readonly repository: AuditLogRepository,
     private readonly transactions: Transactions,
     private readonly audit: AuditService,
+    private readonly vigils: AuditVigil,
   ) {}
 
   async list(principal: TenantPrincipal, query: AuditLogQuery): Promise<Page<AuditLogView>> {
@@ -30,7 +33,8 @@ export class AuditLogService {
 
   /**
    * The whole answer of a query as NDJSON, newest first, read while the client reads: a slow client holds no transaction and no
-   * more than one batch. The export itself is recorded before its first line.
+   * more than one batch. The export itself is recorded before its first line. It breaks off, and the connection with it, once the
+   * caller may export no more.
    */
   async export(principal: TenantPrincipal, query: AuditExportQuery): Promise<Readable> {
     const filter = filterOf(query);
@@ -42,15 +46,18 @@ export class AuditLogService {
     }));
     // The first batch is read before any header is sent, so that a failure can still be told as one.
     const first = await this.read(principal, filter, undefined, EXPORT_BATCH);
-    return Readable.from(this.lines(principal, filter, first), { objectMode: false, highWaterMark: 64 * 1024 });
+    const rights = [Permission.AuditExport, ...(principal.permissions.has(Permission.PlatformAuditRead) ? [Permission.PlatformAuditRead] : [])];
+    return Readable.from(this.lines(principal, filter, first, this.vigils.over(principal, rights)), { objectMode: false, highWaterMark: 64 * 1024 });
   }
 
-  private async* lines(principal: TenantPrincipal, filter: AuditFilter, first: AuditLogRow[]): AsyncGenerator<string> {
+  private async* lines(principal: TenantPrincipal, filter: AuditFilter, first: AuditLogRow[], vigil: Vigil): AsyncGenerator<string> {
     let rows = first;
     for (;;) {
       if (rows.length > 0) yield rows.map((row) => `${JSON.stringify(viewOf(row))}\n`).join('');
       const last = rows.at(-1);
       if (!last || rows.length < EXPORT_BATCH) return;
+      // An error, not an end: half an export must not look like a whole one.
+      if (!(await vigil())) throw new Error('the caller of an export lost the right to it');
       rows = await this.read(principal, filter, keyOf(last), EXPORT_BATCH);
     }
   }
@@ -65,23 +72,4 @@ export class AuditLogService {
     if (permissions.has(Permission.PlatformAuditRead)) return this.repository.findWithNobodys(query);
     return this.transactions.run({ tenantId }, (tx) => this.repository.find(tx, query));
   }
-}
-
-function keyOf(row: AuditLogRow): Keyset {
-  return { at: row.occurred_at, id: row.id };
-}
-
-function viewOf(row: AuditLogRow): AuditLogView {
-  return {
-    id: row.id,
-    occurredAt: new Date(row.occurred_at).toISOString(),
-    eventType: row.event_type,
-    severity: row.severity as Severity,
-    deviceId: row.device_id,
-    userId: row.user_id,
-    actor: { kind: row.actor_kind, id: row.actor_id },
-    ip: row.ip,
-    requestId: row.request_id,
-    details: row.details,
-  };
 }

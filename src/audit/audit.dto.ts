@@ -39,6 +39,9 @@ export class AuditLogQuery extends PageQuery {
 /** An export has no pages. */
 export class AuditExportQuery extends OmitType(AuditLogQuery, ['limit', 'cursor'] as const) {}
 
+/** A stream has neither pages nor an end. */
+export class AuditTailQuery extends OmitType(AuditLogQuery, ['limit', 'cursor', 'from', 'to'] as const) {}
+
 export class AuditActorView {
   @TextField({ max: 32, description: 'user, device, service, provisioner, system or anonymous' })
   kind!: string;

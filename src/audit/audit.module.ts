@@ -1,6 +1,8 @@
 import { Global, Module } from '@nestjs/common';
 import { AuditLogRepository } from './audit-log.repository.js';
 import { AuditLogService } from './audit-log.service.js';
+import { AuditTailService } from './audit-tail.service.js';
+import { AUDIT_TIMES, AuditVigil, USUAL_TIMES } from './audit-vigil.js';
 import { AuditMetrics } from './audit.metrics.js';
 import { AuditMonths } from './audit-months.js';
 import { AuditController } from './audit.controller.js';
@@ -12,7 +14,18 @@ import { AuditStream } from './audit.stream.js';
 @Global()
 @Module({
   controllers: [AuditController],
-  providers: [AuditRepository, AuditService, AuditStream, AuditMetrics, AuditMonths, AuditLogRepository, AuditLogService],
+  providers: [
+    { provide: AUDIT_TIMES, useValue: USUAL_TIMES },
+    AuditRepository,
+    AuditService,
+    AuditStream,
+    AuditMetrics,
+    AuditMonths,
+    AuditLogRepository,
+    AuditLogService,
+    AuditTailService,
+    AuditVigil,
+  ],
   exports: [AuditService, AuditStream],
 })
 export class AuditModule {}

@@ -5,7 +5,7 @@ import type { Transaction } from '../platform/database/transactions.js';
 import type { AuditRow } from './audit-row.js';
 
 /** One statement however many rows there are. An id that is there already came from an attempt whose answer was lost. */
-const INSERT = `
+export const INSERT_AUDIT = `
   INSERT INTO security_audit_logs
     (id, tenant_id, occurred_at, event_type, severity, device_id, user_id, actor_kind, actor_id, ip, request_id, details)
   SELECT r.id, r.tenant_id, r.occurred_at, r.event_type, r.severity, r.device_id, r.user_id, r.actor_kind, r.actor_id, r.ip,
@@ -19,8 +19,8 @@ const INSERT = `
 export class AuditRepository {
   constructor(private readonly pools: Pools) {}
 
-  async insert(tx: Transaction, row: AuditRow): Promise<void> {
-    await tx.query(INSERT, [payload([row])]);
+  async insert(tx: Transaction, rows: readonly AuditRow[]): Promise<void> {
+    await tx.query(INSERT_AUDIT, [payloadOf(rows)]);
   }
 
   /** All rows or none, in a transaction of its own for their one tenant (`null`: nobody's). */
@@ -32,7 +32,7 @@ export class AuditRepository {
     try {
       await client.query('BEGIN');
       await client.query(`SELECT set_config('app.tenant', $1, true)`, [tenantId ?? '']);
-      await client.query(INSERT, [payload(rows)]);
+      await client.query(INSERT_AUDIT, [payloadOf(rows)]);
       await client.query('COMMIT');
     } catch (error) {
       // Only an answer of the server says that the connection still works; any other is closed, and rolls back by that.
@@ -55,7 +55,8 @@ function ignore(): void {
   // The statement that is under way fails with the same error.
 }
 
-function payload(rows: readonly AuditRow[]): string {
+/** Its one parameter. */
+export function payloadOf(rows: readonly AuditRow[]): string {
   return JSON.stringify(rows.map((row) => ({
     id: row.id,
     tenant_id: row.tenantId,

@@ -23,7 +23,7 @@ const SECRET_NAME = new RegExp(
   'i',
 );
 /** Our own secrets, and JSON web tokens (RFC 7519), wherever they stand in a text. */
-const SECRET_TEXT = /\b(?:pcs|pcx|pcc|pat)_[A-Za-z0-9_-]{16,}|\beyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?/g;
+const SECRET_TEXT = /\b(?:pcs|pcx|pcc|pcr|pat)_[A-Za-z0-9_-]{16,}|\beyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?/g;
 /** Shorter texts cannot hold one. */
 const SHORTEST_SECRET = 18;
 const REDACTED = '[redacted]';

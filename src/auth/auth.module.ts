@@ -1,6 +1,7 @@
 import { Global, Module, type DynamicModule } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import { JwtModule } from '@nestjs/jwt';
+import { Standing } from '../access/standing.js';
 import { CONFIG, type Config } from '../platform/config/config.js';
 import { PasswordHashing } from '../users/password-hashing.js';
 import { StandingAccess } from '../users/standing-access.js';
@@ -23,6 +24,7 @@ import { Letters } from './letters.js';
 import { LoginThrottle } from './login-throttle.js';
 import { LoginService } from './login.service.js';
 import { DEFAULT_ROUNDS, PASSWORD_ROUNDS, Passwords } from './passwords.js';
+import { PrincipalStanding } from './principal-standing.js';
 import { PatJudge } from './pat-judge.js';
 import { PatUses } from './pat-uses.js';
 import { MemberPatsController, PatsController } from './pats.controller.js';
@@ -55,6 +57,7 @@ import { StandingAccessService } from './standing-access.service.js';
   providers: [
     { provide: PASSWORD_ROUNDS, useValue: DEFAULT_ROUNDS },
     { provide: PasswordHashing, useExisting: Passwords },
+    { provide: Standing, useClass: PrincipalStanding },
     { provide: StandingAccess, useClass: StandingAccessService },
     { provide: APP_GUARD, useClass: AccessGuard },
     AccessTokens,
@@ -86,7 +89,7 @@ import { StandingAccessService } from './standing-access.service.js';
     SessionsRepository,
     SessionsService,
   ],
-  exports: [PasswordHashing, StandingAccess, BootstrapService],
+  exports: [PasswordHashing, Standing, StandingAccess, BootstrapService],
 })
 export class AuthModule {
   /** The same with a cheaper bcrypt: tests check many passwords. */

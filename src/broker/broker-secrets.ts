@@ -14,23 +14,32 @@ export class BrokerSecrets {
 
   constructor(secrets: readonly string[]) {
     const bytes = LENGTH_BYTES + Math.max(LEAST_BYTES, ...secrets.map((secret) => Buffer.byteLength(secret)));
-    this.accepted = secrets.map((secret) => fill(Buffer.alloc(bytes), secret));
+    this.accepted = secrets.map((secret) => blockOf(secret, bytes));
     this.presented = Buffer.alloc(bytes);
   }
 
-  /** All of them are compared, whichever it is. */
+  /** A header's value: Node makes a character of each byte. All secrets are compared, whichever it is. */
   accept(given: string): boolean {
-    const presented = fill(this.presented, given);
+    const presented = this.presented;
+    writeLength(presented, given.length);
+    const end = LENGTH_BYTES + presented.write(given, LENGTH_BYTES, 'latin1');
+    presented.fill(0, end);
     let known = false;
     for (const secret of this.accepted) known = timingSafeEqual(presented, secret) || known;
     return known;
   }
 }
 
-/** What does not fit is cut off; its length then fits no secret. */
-function fill(block: Buffer, text: string): Buffer {
-  block.fill(0);
-  block.writeUInt32BE(Buffer.byteLength(text), 0);
-  block.write(text, LENGTH_BYTES, 'utf8');
+function blockOf(secret: string, bytes: number): Buffer {
+  const block = Buffer.alloc(bytes);
+  writeLength(block, block.write(secret, LENGTH_BYTES, 'utf8'));
   return block;
+}
+
+/** What does not fit into a block is cut off; its length then fits no secret. */
+function writeLength(block: Buffer, length: number): void {
+  block[0] = length;
+  block[1] = length >>> 8;
+  block[2] = length >>> 16;
+  block[3] = length >>> 24;
 }

@@ -1,6 +1,8 @@
 import { Inject, Injectable } from '@nestjs/common';
+import type { AuditEvent } from '../audit/audit-event.js';
 import { AuditStream } from '../audit/audit.stream.js';
-import { CredentialsGate, type ProofVerdict } from '../credentials/credentials.gate.js';
+import { CredentialsGate, type Proof, type ProofVerdict } from '../credentials/credentials.gate.js';
+import { ConnectionsHub } from '../devices/connections.js';
 import { DevicesGate, type FactsAnswer } from '../devices/devices.gate.js';
 import type { Facts } from '../devices/facts.js';
 import { LifecycleService } from '../lifecycle/lifecycle.service.js';
@@ -27,11 +29,17 @@ export interface Answer {
   readonly reason: string;
 }
 
-/** JSON texts of an allow, made once for the same facts. */
+/** What an allow is made of, once for the same facts. */
 interface Grant {
   readonly acl: string;
   /** Members of `client_attrs`, with the closing bracket and without the opening one. */
   readonly attributes: string;
+  /** How the last allow was noted: a device comes back as it came. */
+  noted: AuthSuccess | null;
+}
+
+interface AuthSuccess extends AuditEvent {
+  readonly details: { readonly clientid: string; readonly proof: Proof['kind']; readonly credentialId: string; readonly stale: boolean };
 }
 
 type Eventually<T> = T | Promise<T>;
@@ -54,6 +62,7 @@ export class BrokerLine {
     private readonly audit: AuditStream,
     private readonly lifecycle: LifecycleService,
     private readonly metrics: BrokerMetrics,
+    private readonly connections: ConnectionsHub,
   ) {
     // Failures that only add up over several processes.
     rateLimit.suspendLater((deviceId) => this.suspend(deviceId, 'FAILURES'));
@@ -123,17 +132,10 @@ export class BrokerLine {
   ): Answer {
     const verdict = decideConnect({ facts, stale, proof, now, jitter: Math.random(), sessionMaxMs: this.config.gate.sessionMaxMs });
     if (!verdict.allow) return this.refuseConnect(question, verdict.reason, facts, proof);
-    this.audit.note({
-      type: 'AUTH_SUCCESS',
-      tenantId: facts.tenantId,
-      deviceId: facts.kind === 'device' ? facts.id : null,
-      actor: { kind: facts.kind, id: facts.id },
-      ip: question.peerhost,
-      details: { clientid: question.clientid, proof: claim.proof.kind, credentialId: verdict.credentialId, stale },
-    });
-    const { acl, attributes } = this.grantOf(facts, claim.subject.name);
+    const grant = this.grantOf(facts, claim.subject.name);
+    this.audit.noteAgain(this.successOf(grant, question, facts, claim.proof.kind, verdict.credentialId, stale));
     const cred = JSON.stringify(verdict.credentialId);
-    const json = `{"result":"allow","is_superuser":false,"expire_at":${verdict.expireAt},"acl":${acl},"client_attrs":{"cred":${cred},${attributes}}`;
+    const json = `{"result":"allow","is_superuser":false,"expire_at":${verdict.expireAt},"acl":${grant.acl},"client_attrs":{"cred":${cred},${grant.attributes}}`;
     return { json, allow: true, reason: 'ALLOWED' };
   }
 
@@ -228,10 +230,31 @@ export class BrokerLine {
     let grant = this.grants.get(facts);
     if (grant === undefined) {
       const attributes = { tenant: facts.tenantId, device: name, status: facts.status, ver: String(facts.version) };
-      grant = { acl: JSON.stringify(facts.acl), attributes: JSON.stringify(attributes).slice(1) };
+      grant = { acl: JSON.stringify(facts.acl), attributes: JSON.stringify(attributes).slice(1), noted: null };
       this.grants.set(facts, grant);
     }
     return grant;
+  }
+
+  private successOf(
+    grant: Grant,
+    { clientid, peerhost }: ConnectQuestion,
+    facts: Facts,
+    proof: Proof['kind'],
+    credentialId: string,
+    stale: boolean,
+  ): AuthSuccess {
+    const { noted } = grant;
+    if (noted !== null && noted.ip === peerhost && noted.details.clientid === clientid && noted.details.proof === proof
+      && noted.details.credentialId === credentialId && noted.details.stale === stale) return noted;
+    return (grant.noted = {
+      type: 'AUTH_SUCCESS',
+      tenantId: facts.tenantId,
+      deviceId: facts.kind === 'device' ? facts.id : null,
+      actor: { kind: facts.kind, id: facts.id },
+      ip: peerhost,
+      details: { clientid, proof, credentialId, stale },
+    });
   }
 
   private unanswerable(question: ConnectQuestion, error: unknown): Answer {

@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
 import http, { type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import https from 'node:https';
+import type { Socket } from 'node:net';
 import { Inject, Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
 import { CONFIG, type Config } from '../platform/config/config.js';
+import { type InternalHandler, InternalRoutes } from '../platform/http/internal-routes.js';
 import { Metrics } from '../platform/telemetry/metrics.js';
 import { Health } from '../platform/telemetry/health.js';
 import { logger } from '../platform/telemetry/logger.js';
@@ -17,6 +19,9 @@ const MAX_BODY = 2 * 1024 * 1024;
 const KEEP_ALIVE_MS = 120_000;
 const REQUEST_TIMEOUT_MS = 10_000;
 const DRAIN_MS = 5_000;
+/** For so long a broker that is busy on its connections is told with its answers that they end. */
+const LINGER_MS = 250;
+const IDLE_POLL_MS = 50;
 
 /**
  * The internal listener: a plain `node:http` server of its own, so that none of Nest's guards, pipes and filters stands between
@@ -25,6 +30,9 @@ const DRAIN_MS = 5_000;
 @Injectable()
 export class BrokerDoor implements BeforeApplicationShutdown {
   private server?: Server;
+  private draining = false;
+  /** While draining: the newest answer that each connection is owed. After it the connection may end, and not before. */
+  private readonly owed = new WeakMap<Socket, ServerResponse>();
   private readonly secrets: BrokerSecrets;
 
   constructor(
@@ -33,6 +41,7 @@ export class BrokerDoor implements BeforeApplicationShutdown {
     private readonly brokerMetrics: BrokerMetrics,
     private readonly metrics: Metrics,
     private readonly health: Health,
+    private readonly routes: InternalRoutes,
   ) {
     this.secrets = new BrokerSecrets(config.internal.secrets);
   }
@@ -45,7 +54,8 @@ export class BrokerDoor implements BeforeApplicationShutdown {
 
   /** Opens the listener; called once everything behind it is ready. */
   async open(): Promise<void> {
-    const options = { keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS };
+    // Node would answer 400 without a Host: to EMQX that is "no opinion", and the next authenticator would decide.
+    const options = { keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS, requireHostHeader: false };
     const { tls, port, host } = this.config.internal;
     const handler = (request: IncomingMessage, response: ServerResponse): void => this.handle(request, response);
     const server = tls
@@ -56,6 +66,8 @@ export class BrokerDoor implements BeforeApplicationShutdown {
       : http.createServer(options, handler);
     // What is no HTTP at all gets no answer.
     server.on('clientError', (_error, socket) => socket.destroy());
+    // Likewise 417 for an Expect that Node does not know: a server may pass over it (RFC 9110 §10.1.1).
+    server.on('checkExpectation', handler);
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error: NodeJS.ErrnoException) => {
         reject(error.code === 'EADDRINUSE' ? new Error(`Port ${port} on ${host} is in use; set INTERNAL_PORT to a free one.`, { cause: error }) : error);
@@ -66,22 +78,36 @@ export class BrokerDoor implements BeforeApplicationShutdown {
     this.server = server;
   }
 
-  /** Stops accepting, lets what is in flight be answered, then closes. */
+  /**
+   * Ends without leaving a question unanswered: busy connections are told so with their last answer (RFC 9112 §9.6), idle ones are
+   * closed, what is in flight is waited for.
+   */
   async beforeApplicationShutdown(): Promise<void> {
     const server = this.server;
     if (!server?.listening) return;
+    this.draining = true;
+    await new Promise((resolve) => setTimeout(resolve, LINGER_MS));
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    server.closeIdleConnections();
+    // Those that were still owed an answer become idle one by one.
+    const idle = setInterval(() => server.closeIdleConnections(), IDLE_POLL_MS);
     const deadline = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
     await closed;
+    clearInterval(idle);
     clearTimeout(deadline);
   }
 
   private handle(request: IncomingMessage, response: ServerResponse): void {
     response.sendDate = false;
+    if (this.draining) this.owed.set(request.socket, response);
     const path = pathOf(request.url ?? '/');
     if (path === AUTH_PATH || path === ACL_PATH) {
       if (request.method === 'POST' && this.isBroker(request)) this.answerQuestion(path === AUTH_PATH ? 'auth' : 'acl', request, response);
+      else notFound(request, response);
+      return;
+    }
+    if (request.method === 'POST') {
+      const route = this.routes.find(path);
+      if (route && this.isBroker(request)) this.answerRoute(route, request, response);
       else notFound(request, response);
       return;
     }
@@ -135,7 +161,30 @@ export class BrokerDoor implements BeforeApplicationShutdown {
     request.on('error', () => response.destroy());
   }
 
+  /** A path of another room: read whole, then handed over. */
+  private answerRoute(handler: InternalHandler, request: IncomingMessage, response: ServerResponse): void {
+    let chunks: Buffer[] = [];
+    let size = 0;
+    request.on('data', (chunk: Buffer) => {
+      size += chunk.length;
+      if (size <= MAX_BODY) chunks.push(chunk);
+      else chunks = [];
+    });
+    request.on('end', () => {
+      if (size > MAX_BODY) return void response.writeHead(413, { 'content-length': '0' }).end();
+      handler(Buffer.concat(chunks), request.headers['content-type'] ?? '').then(
+        ({ status, json }) => (json === undefined ? response.writeHead(status, { 'content-length': '0' }).end() : sendJson(response, status, json)),
+        (error: unknown) => {
+          logger.error({ err: error }, 'a path of the internal listener failed');
+          response.writeHead(500, { 'content-length': '0' }).end();
+        },
+      );
+    });
+    request.on('error', () => response.destroy());
+  }
+
   private send(door: 'auth' | 'acl', response: ServerResponse, answer: Answer, started: number): void {
+    if (this.draining && this.owed.get(response.req.socket) === response) response.setHeader('connection', 'close');
     sendJson(response, 200, answer.json);
     this.brokerMetrics.count(door, answer.allow, answer.reason, (performance.now() - started) / 1000);
   }

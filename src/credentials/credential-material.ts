@@ -44,9 +44,13 @@ export type SecretVerdict =
 /** Clocks of several instances differ: a secret issued by one may be younger than another's now. */
 const MAX_AHEAD_MS = 60_000;
 
-/** Whose secret it is, and whether it counts at `now` (ms). `own`: it is, or was, this owner's. */
-export function judgeSecret(material: CredentialMaterial, ownerId: string, secret: string, now: number): SecretVerdict {
-  const found = findSecret(material.live, ownerId, secret) ?? findSecret(material.ended, ownerId, secret);
+/** The secret of this owner, valid or ended, that is the one shown. */
+export function findShown({ live, ended }: CredentialMaterial, ownerId: string, secret: string): SecretMaterial | null {
+  return findSecret(live, ownerId, secret) ?? findSecret(ended, ownerId, secret);
+}
+
+/** Whether a secret that was found counts at `now` (ms). `own`: it is, or was, this owner's. */
+export function judgeSecret(found: SecretMaterial | null, now: number): SecretVerdict {
   if (found === null) return { ok: false, reason: 'SECRET_UNKNOWN', own: false };
   if (found.revoked) return { ok: false, reason: 'SECRET_REVOKED', own: true };
   if (found.expiresAt !== null && found.expiresAt <= now) return { ok: false, reason: 'SECRET_EXPIRED', own: true };

@@ -112,7 +112,7 @@ export class CredentialMaterials implements OnModuleInit {
       const { rows } = await this.pools.gate.query<Row>({ ...STATEMENTS[kind], values: [id, new Date(now)] });
       return toPlain(rows);
     } catch (error) {
-      if (isStoreUnavailable(error)) this.pausedUntil = now + FAILURE_PAUSE_MS;
+      if (isStoreUnavailable(error)) this.pausedUntil = this.clock.now() + FAILURE_PAUSE_MS;
       logger.warn({ err: error }, 'credentials could not be read');
       throw error;
     }

@@ -1,6 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { digestSecret, newSecret } from './client-secret.js';
-import { judgeSecret, type CredentialMaterial, type SecretMaterial } from './credential-material.js';
+import { findShown, judgeSecret, type CredentialMaterial, type SecretMaterial } from './credential-material.js';
 import { stateOf, type Validity } from './credential.js';
 
 const NOW = Date.parse('2026-01-01T12:00:00Z');
@@ -42,23 +42,25 @@ describe('a secret against what is stored', () => {
     return { version: 1, live: [], ended: [], revoked: new Set(), [list]: [row] };
   }
 
+  const judge = (material: CredentialMaterial, shown: string) => judgeSecret(findShown(material, owner, shown), NOW);
+
   it('is good without an end, or until its end', () => {
-    expect(judgeSecret(holding({}), owner, secret, NOW)).toMatchObject({ ok: true, endsAt: null });
-    expect(judgeSecret(holding({ expiresAt: NOW + 1 }), owner, secret, NOW)).toMatchObject({ ok: true, endsAt: NOW + 1 });
+    expect(judge(holding({}), secret)).toMatchObject({ ok: true, endsAt: null });
+    expect(judge(holding({ expiresAt: NOW + 1 }), secret)).toMatchObject({ ok: true, endsAt: NOW + 1 });
   });
 
   it('ends by the clock, although it was live when it was read', () => {
-    expect(judgeSecret(holding({ expiresAt: NOW }), owner, secret, NOW)).toEqual({ ok: false, reason: 'SECRET_EXPIRED', own: true });
+    expect(judge(holding({ expiresAt: NOW }), secret)).toEqual({ ok: false, reason: 'SECRET_EXPIRED', own: true });
   });
 
   it('is still recognised as one\'s own when it has ended', () => {
-    expect(judgeSecret(holding({ expiresAt: NOW - 1 }, 'ended'), owner, secret, NOW)).toMatchObject({ reason: 'SECRET_EXPIRED', own: true });
-    expect(judgeSecret(holding({ revoked: true }, 'ended'), owner, secret, NOW)).toMatchObject({ reason: 'SECRET_REVOKED', own: true });
-    expect(judgeSecret(holding({}), owner, newSecret('device'), NOW)).toMatchObject({ reason: 'SECRET_UNKNOWN', own: false });
+    expect(judge(holding({ expiresAt: NOW - 1 }, 'ended'), secret)).toMatchObject({ reason: 'SECRET_EXPIRED', own: true });
+    expect(judge(holding({ revoked: true }, 'ended'), secret)).toMatchObject({ reason: 'SECRET_REVOKED', own: true });
+    expect(judge(holding({}), newSecret('device'))).toMatchObject({ reason: 'SECRET_UNKNOWN', own: false });
   });
 
   it('may come from an instance whose clock is a minute ahead, not more', () => {
-    expect(judgeSecret(holding({ notBefore: NOW + 60_000 }), owner, secret, NOW)).toMatchObject({ ok: true });
-    expect(judgeSecret(holding({ notBefore: NOW + 60_001 }), owner, secret, NOW)).toMatchObject({ reason: 'SECRET_NOT_YET' });
+    expect(judge(holding({ notBefore: NOW + 60_000 }), secret)).toMatchObject({ ok: true });
+    expect(judge(holding({ notBefore: NOW + 60_001 }), secret)).toMatchObject({ reason: 'SECRET_NOT_YET' });
   });
 });

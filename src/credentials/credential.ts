@@ -1,3 +1,5 @@
+import type { CredentialKind } from '../devices/holdings.js';
+
 /** Kinds of credentials that this room issues; the others of `POST /devices` belong to rooms of their own. */
 export const ISSUED_KINDS = ['secret', 'token'] as const;
 export type IssuedKind = (typeof ISSUED_KINDS)[number];
@@ -24,7 +26,7 @@ export interface Validity {
 /** A credential as it may be shown: never the secret, nor its digest. */
 export interface CredentialView extends Validity {
   readonly id: string;
-  readonly kind: IssuedKind;
+  readonly kind: CredentialKind;
   readonly state: CredentialState;
   readonly createdAt: Date;
   /** The credential that it was got with. */

@@ -1,7 +1,8 @@
+import { CREDENTIAL_KINDS, type CredentialKind } from '../devices/holdings.js';
 import { EnumField, IntegerField, ObjectField, TextField, TimeField, UuidField } from '../platform/http/fields.js';
 import type { Page } from '../platform/http/paging.js';
-import { CREDENTIAL_STATES, ISSUED_KINDS } from './credential.js';
-import type { CredentialState, CredentialView, IssuedKind } from './credential.js';
+import { CREDENTIAL_STATES } from './credential.js';
+import type { CredentialState, CredentialView } from './credential.js';
 import type { IssuedToken } from './credentials.service.js';
 
 /** The bounds that count are those of the service, which has an error code of its own for them. */
@@ -45,8 +46,8 @@ export class CredentialAnswer {
   @UuidField()
   id!: string;
 
-  @EnumField(ISSUED_KINDS)
-  kind!: IssuedKind;
+  @EnumField(CREDENTIAL_KINDS)
+  kind!: CredentialKind;
 
   @EnumField(CREDENTIAL_STATES, { description: 'A superseded credential is still valid until `expiresAt`.' })
   state!: CredentialState;

@@ -9,8 +9,8 @@ export const CREDENTIALS_ERRORS = {
   CREDENTIAL_KIND_UNAVAILABLE: {
     status: 400,
     title: 'This kind of credential cannot be issued',
-    meaning: 'This installation issues client secrets (`secret`) and device tokens (`token`); `detail` names what was asked '
-      + 'for.',
+    meaning: 'This installation issues client secrets (`secret`), device tokens (`token`) and HMAC secrets (`hmac`); `detail` names '
+      + 'what was asked for.',
   },
   CREDENTIAL_LIMIT_REACHED: {
     status: 409,

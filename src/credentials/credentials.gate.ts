@@ -9,6 +9,7 @@ import { CredentialMaterials } from './credential-materials.js';
 import { judgeTime, judgeToken, type TokenIdentity } from './device-token.js';
 import { LastUse } from './last-use.js';
 import type { ProofRefusal } from './proof-refusals.js';
+import { ShownSecrets } from './shown-secrets.js';
 import { TokenVerifier } from './token-verifier.js';
 
 export type { ProofRefusal } from './proof-refusals.js';
@@ -47,6 +48,7 @@ const MAX_DEAD = 10_000;
 export class CredentialsGate {
   /** Tokens (by `jti`) known to have been revoked or superseded: neither is ever undone. */
   private readonly dead = new Lru<string, true>(MAX_DEAD);
+  private readonly shown = new ShownSecrets();
 
   constructor(
     private readonly clock: Clock,
@@ -73,7 +75,7 @@ export class CredentialsGate {
       return refuse('SECRET_UNKNOWN');
     }
     return this.withMaterial(facts, (material) => {
-      const verdict = judgeSecret(material, facts.id, secret, now);
+      const verdict = judgeSecret(this.shown.find(material, facts.id, secret), now);
       if (!verdict.ok) return refuse(verdict.reason, verdict.own ? facts.id : null);
       return this.accept(verdict.credentialId, verdict.endsAt, facts, now);
     });

@@ -27,6 +27,8 @@ export interface NewCredential {
   readonly digest?: { readonly bytes: Buffer; readonly keyId: string };
 }
 
+export type NewDeviceCredential = Omit<NewCredential, 'parentId'> & { readonly deviceId: string };
+
 /** Expired tokens are forgotten after a day, so many at a time. */
 const PURGE_AFTER_MS = 86_400_000;
 const PURGE_BATCH = 100;
@@ -47,6 +49,26 @@ export class CredentialsRepository {
       [
         owner.tenantId, owner.id, id, kind, createdAt, expiresAt, parentId, digest?.bytes ?? null, digest?.keyId ?? null,
       ],
+    );
+  }
+
+  /** Secrets and tokens of devices that the same transaction has made, in one statement. */
+  async insertForDevices(tx: Transaction, tenantId: string, credentials: readonly NewDeviceCredential[]): Promise<void> {
+    const rows = credentials.map(({ id, deviceId, kind, createdAt, expiresAt, digest }) => ({
+      id,
+      device_id: deviceId,
+      kind,
+      created_at: createdAt,
+      expires_at: expiresAt,
+      digest: digest?.bytes.toString('hex') ?? null,
+      data_key_id: digest?.keyId ?? null,
+    }));
+    await tx.query(
+      `INSERT INTO credentials (tenant_id, device_id, id, kind, created_at, not_before, expires_at, digest, data_key_id)
+       SELECT $1, r.device_id, r.id, r.kind, r.created_at, r.created_at, r.expires_at, decode(r.digest, 'hex'), r.data_key_id
+         FROM json_to_recordset($2::json) AS r(device_id uuid, id uuid, kind text, created_at timestamptz, expires_at timestamptz,
+              digest text, data_key_id uuid)`,
+      [tenantId, JSON.stringify(rows)],
     );
   }
 

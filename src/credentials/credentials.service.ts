@@ -3,21 +3,22 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { TenantPrincipal } from '../access/principal.js';
 import { actorOf } from '../audit/audit-event.js';
 import { AuditService } from '../audit/audit.service.js';
+import { CredentialListings, inOrder, type ListedCredential } from '../devices/credential-listing.js';
 import { devicesError } from '../devices/devices.errors.js';
 import { DevicesService } from '../devices/devices.service.js';
 import type { Facts } from '../devices/facts.js';
 import { ServiceAccountsService } from '../devices/service-accounts.service.js';
 import { Clock } from '../platform/clock/clock.js';
 import { CONFIG, type Config } from '../platform/config/config.js';
-import { DataKeys } from '../platform/crypto/data-keys.js';
+import { DataKeys, type DataKey } from '../platform/crypto/data-keys.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
 import { DEFAULT_PAGE, decodeCursor, pageOf, type Page } from '../platform/http/paging.js';
 import { digestSecret, newSecret, SECRET_PURPOSE } from './client-secret.js';
 import { MAX_LIVE_SECRETS, ROTATION_OVERLAP_MS, stateOf } from './credential.js';
 import type { CredentialOwner, CredentialView } from './credential.js';
 import { credentialsError } from './credentials.errors.js';
-import { CredentialsRepository, type CredentialRow } from './credentials.repository.js';
-import { DEFAULT_TTL_SECONDS, MAX_TOKEN_BYTES, MAX_TTL_SECONDS, MIN_TTL_SECONDS, signToken } from './device-token.js';
+import { CredentialsRepository, type CredentialRow, type NewCredential, type NewDeviceCredential } from './credentials.repository.js';
+import { DEFAULT_TTL_SECONDS, MAX_TOKEN_BYTES, MAX_TTL_SECONDS, MIN_TTL_SECONDS, signToken, type TokenKey } from './device-token.js';
 import { SigningKeysService } from './signing-keys.service.js';
 import { deviceClaims } from './token-claims.js';
 
@@ -41,6 +42,17 @@ export interface IssuedToken {
   readonly credentialId: string;
 }
 
+/** A device that the transaction has made, and what it shall be given. Kinds that are not issued here are passed over. */
+export interface Newborn {
+  readonly facts: Facts;
+  readonly kinds: readonly string[];
+}
+
+export interface FirstCredentials {
+  readonly secret: string | null;
+  readonly accessToken: string | null;
+}
+
 /** States in which a device gets a token; from an ADMIN a quarantined one too. */
 const TOKEN_STATES: readonly string[] = ['PENDING', 'ACTIVE'];
 
@@ -61,12 +73,34 @@ export class CredentialsService {
     private readonly repository: CredentialsRepository,
     private readonly signingKeys: SigningKeysService,
     private readonly audit: AuditService,
+    private readonly listings: CredentialListings,
   ) {}
 
   /** @throws CREDENTIAL_LIMIT_REACHED, DEVICE_NOT_FOUND, SERVICE_ACCOUNT_NOT_FOUND */
   async issueSecret(tx: Transaction, owner: CredentialOwner): Promise<IssuedSecret> {
     await this.touch(tx, owner);
     return this.addSecret(tx, owner, new Date(this.clock.now()));
+  }
+
+  /**
+   * First credentials of devices that this very transaction has made: there is nothing yet to count, to raise or to forget, so
+   * however many there are, they cost one statement. Proven by nobody but the caller, a token does not die with the secret.
+   * @throws TOKEN_TOO_LARGE
+   */
+  async issueFirst(tx: Transaction, tenantId: string, newborns: readonly Newborn[]): Promise<FirstCredentials[]> {
+    const rows: NewDeviceCredential[] = [];
+    const secretKey = await this.keys.current(SECRET_PURPOSE);
+    const signer = newborns.some(({ kinds }) => kinds.includes('token')) ? await this.signingKeys.signer(tx) : null;
+    const now = this.clock.now();
+    const issued = newborns.map(({ facts, kinds }) => {
+      const secret = kinds.includes('secret') ? composeSecret('device', facts.id, secretKey, new Date(now)) : null;
+      const token = kinds.includes('token') && signer !== null ? this.composeToken(facts, signer, DEFAULT_TTL_SECONDS, now) : null;
+      if (secret !== null) rows.push({ ...secret.row, deviceId: facts.id });
+      if (token !== null) rows.push({ ...token.row, deviceId: facts.id });
+      return { secret: secret?.secret ?? null, accessToken: token?.text ?? null };
+    });
+    if (rows.length > 0) await this.repository.insertForDevices(tx, tenantId, rows);
+    return issued;
   }
 
   /**
@@ -98,7 +132,7 @@ export class CredentialsService {
   /** In the order of their creation, without end: for services. */
   async list(tx: Transaction, owner: CredentialOwner): Promise<CredentialView[]> {
     const now = this.clock.now();
-    return (await this.repository.list(tx, owner)).map((row) => viewOf(row, now));
+    return (await this.repository.list(tx, owner)).map((row) => viewOf(listed(row), now));
   }
 
   /**
@@ -131,9 +165,10 @@ export class CredentialsService {
     const after = decodeCursor(cursor);
     return this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
       const { id, tenantId } = await this.devices.get(tx, deviceId);
-      const rows = await this.repository.list(tx, { kind: 'device', id, tenantId }, { after, limit: limit + 1 });
+      const own = await this.repository.list(tx, { kind: 'device', id, tenantId }, { after, limit: limit + 1 });
+      const others = await this.listings.list(tx, id, after, limit + 1);
       const now = this.clock.now();
-      return pageOf(rows, limit, ({ at, id: rowId }) => ({ at, id: rowId }), (row) => viewOf(row, now));
+      return pageOf(inOrder([...own.map(listed), ...others]), limit, ({ key }) => key, (credential) => viewOf(credential, now));
     });
   }
 
@@ -167,22 +202,23 @@ export class CredentialsService {
   private async addSecret(tx: Transaction, owner: CredentialOwner, now: Date): Promise<IssuedSecret> {
     const live = await this.repository.countLiveSecrets(tx, owner, now);
     if (live >= MAX_LIVE_SECRETS) throw credentialsError('CREDENTIAL_LIMIT_REACHED');
-    const { id: keyId, key } = await this.keys.current(SECRET_PURPOSE);
-    const credentialId = randomUUID();
-    const secret = newSecret(owner.kind);
-    await this.repository.insert(tx, owner, {
-      id: credentialId,
-      kind: 'secret',
-      createdAt: now,
-      expiresAt: null,
-      digest: { bytes: digestSecret(key, owner.id, credentialId, secret), keyId },
-    });
-    return { credentialId, secret };
+    const { secret, row } = composeSecret(owner.kind, owner.id, await this.keys.current(SECRET_PURPOSE), now);
+    await this.repository.insert(tx, owner, row);
+    return { credentialId: row.id, secret };
   }
 
   private async mint(tx: Transaction, facts: Facts, ttlSeconds: number, parentId: string | null): Promise<IssuedToken> {
+    const signer = await this.signingKeys.signer(tx);
     const now = this.clock.now();
     const owner = { kind: 'device', id: facts.id, tenantId: facts.tenantId } as const;
+    const { text, row } = this.composeToken(facts, signer, ttlSeconds, now);
+    await this.repository.purgeTokens(tx, owner, new Date(now));
+    await this.repository.insert(tx, owner, { ...row, parentId });
+    return { access_token: text, token_type: 'bearer', expires_in: ttlSeconds, credentialId: row.id };
+  }
+
+  /** Signed, but not written yet. */
+  private composeToken(facts: Facts, signer: TokenKey, ttlSeconds: number, now: number): { readonly text: string; readonly row: NewCredential } {
     const jti = randomUUID();
     const iat = issueTime(facts.tokensNotBefore, now);
     const claims = deviceClaims({
@@ -193,22 +229,22 @@ export class CredentialsService {
       ttlSeconds,
       profiles: this.config.deviceTokens.profiles,
     });
-    const token = signToken(claims, await this.signingKeys.signer(tx));
-    if (token.length > MAX_TOKEN_BYTES) throw credentialsError('TOKEN_TOO_LARGE');
-    await this.repository.purgeTokens(tx, owner, new Date(now));
-    await this.repository.insert(tx, owner, {
-      id: jti,
-      kind: 'token',
-      createdAt: new Date(now),
-      expiresAt: new Date(claims.exp * 1000),
-      parentId,
-    });
-    return { access_token: token, token_type: 'bearer', expires_in: ttlSeconds, credentialId: jti };
+    const text = signToken(claims, signer);
+    if (text.length > MAX_TOKEN_BYTES) throw credentialsError('TOKEN_TOO_LARGE');
+    return { text, row: { id: jti, kind: 'token', createdAt: new Date(now), expiresAt: new Date(claims.exp * 1000) } };
   }
 
   private async touch(tx: Transaction, { kind, id }: CredentialOwner): Promise<void> {
     await (kind === 'device' ? this.devices.touch(tx, id) : this.serviceAccounts.touch(tx, id));
   }
+}
+
+/** A fresh secret and its row, not written yet. */
+function composeSecret(kind: CredentialOwner['kind'], ownerId: string, dataKey: DataKey, now: Date): { readonly secret: string; readonly row: NewCredential } {
+  const id = randomUUID();
+  const secret = newSecret(kind);
+  const digest = { bytes: digestSecret(dataKey.key, ownerId, id, secret), keyId: dataKey.id };
+  return { secret, row: { id, kind: 'secret', createdAt: now, expiresAt: null, digest } };
 }
 
 function refuseTtl(seconds: number): void {
@@ -232,20 +268,21 @@ function issueTime(tokensNotBefore: number | null, now: number): number {
   return tokensNotBefore === seconds + 1 ? tokensNotBefore : seconds;
 }
 
-function viewOf(row: CredentialRow, now: number): CredentialView {
-  const validity = {
+function listed(row: CredentialRow): ListedCredential {
+  return {
+    id: row.id,
+    kind: row.kind,
+    createdAt: row.created_at,
     notBefore: row.not_before,
     expiresAt: row.expires_at,
     supersededAt: row.superseded_at,
     revokedAt: row.revoked_at,
-  };
-  return {
-    ...validity,
-    id: row.id,
-    kind: row.kind,
-    state: stateOf(validity, now),
-    createdAt: row.created_at,
     parentId: row.parent_id,
     lastUsedAt: row.last_used_at,
+    key: { at: row.at, id: row.id },
   };
+}
+
+function viewOf({ key: _, ...credential }: ListedCredential, now: number): CredentialView {
+  return { ...credential, state: stateOf(credential, now) };
 }

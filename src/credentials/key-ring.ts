@@ -41,6 +41,8 @@ const HARD_AGE_MS = 30_000;
 const MISS_PAUSE_MS = 250;
 /** After a failure Postgres is left alone this long. */
 const FAILURE_PAUSE_MS = 500;
+/** So long after a failure nobody whose key is known waits for Postgres. */
+const DOUBT_MS = 5_000;
 /** RFC 7638 thumbprint: no other text is ever looked up. */
 const THUMBPRINT = /^[A-Za-z0-9_-]{43}$/;
 
@@ -53,6 +55,7 @@ export class KeyRing implements OnModuleInit {
   private keys: ReadonlyMap<string, RingKey> = new Map();
   private loadedAt = Number.NEGATIVE_INFINITY;
   private pausedUntil = Number.NEGATIVE_INFINITY;
+  private doubtedUntil = Number.NEGATIVE_INFINITY;
   private running: Promise<void> | null = null;
   private following: Promise<void> | null = null;
   private readonly symmetric: TokenKey | null;
@@ -124,6 +127,11 @@ export class KeyRing implements OnModuleInit {
   }
 
   private async lookUp(kid: string, now: number): Promise<TokenKey | null> {
+    const known = this.keys.get(kid);
+    if (known !== undefined && now < this.doubtedUntil) {
+      if (now >= this.pausedUntil && this.running === null) this.reloadAside();
+      return verifiesAt(known, now) ? known : null;
+    }
     let failure: unknown = null;
     if (now < this.pausedUntil) failure = new Error('Postgres did not answer a moment ago');
     else await this.reload().catch((error: unknown) => (failure = error));
@@ -148,8 +156,11 @@ export class KeyRing implements OnModuleInit {
       );
       this.keys = new Map(rows.map((row) => [row.kid, this.ringKey(row)]));
       this.loadedAt = startedAt;
+      this.doubtedUntil = Number.NEGATIVE_INFINITY;
     } catch (error) {
-      this.pausedUntil = startedAt + FAILURE_PAUSE_MS;
+      const failedAt = this.clock.now();
+      this.pausedUntil = failedAt + FAILURE_PAUSE_MS;
+      this.doubtedUntil = failedAt + DOUBT_MS;
       logger.warn({ err: error }, 'the signing keys could not be read');
       throw error;
     }

@@ -64,11 +64,14 @@ export class LastUse implements OnModuleInit, BeforeApplicationShutdown {
 
   private async writeBatch(tenantId: string, batch: readonly [string, Use][]): Promise<void> {
     const client = await this.pools.app.connect();
+    // Without a listener a connection that is lost while we have it would end the process; the statement fails by itself.
+    client.on('error', ignore);
     try {
       await client.query('BEGIN');
       await client.query(`SELECT set_config('app.tenant', $1, true)`, [tenantId]);
       await this.update(client, batch);
       await client.query('COMMIT');
+      client.off('error', ignore);
       client.release();
     } catch (error) {
       // The connection may be in the middle of a transaction: it is not given back.
@@ -87,6 +90,10 @@ export class LastUse implements OnModuleInit, BeforeApplicationShutdown {
       [batch.map(([id]) => id), batch.map(([, { at }]) => new Date(at))],
     );
   }
+}
+
+function ignore(): void {
+  // See where it is used.
 }
 
 function byTenant(uses: ReadonlyMap<string, Use>): Map<string, [string, Use][]> {

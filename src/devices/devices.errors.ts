@@ -62,7 +62,8 @@ export const DEVICES_ERRORS = {
     status: 403,
     title: 'The rule reaches beyond the tenant',
     meaning: "A rule must lie within one root of its tenant: an own device's subtree, an own `$group`, the own `$broadcast`, "
-      + '`verified/{tenantId}/#` or `t/{tenantId}/#`. Anything wider takes the permission `platform.rule.write`.',
+      + '`verified/{tenantId}/#` (to subscribe) or `t/{tenantId}/#`. Anything wider, and publishing below `verified`, takes the permission '
+      + '`platform.rule.write`.',
   },
   RULE_NOT_LISTABLE: {
     status: 400,

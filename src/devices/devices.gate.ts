@@ -20,6 +20,7 @@ export interface FactsAnswer {
 type Kind = Facts['kind'];
 
 const CHANNEL = 'portcullis:facts';
+const MOST_FRESH_MS = 30_000;
 /** One subject's facts weigh some kilobytes once compiled. */
 const MAX_ENTRIES = 20_000;
 /** Subjects read and invalidated at a time when a whole tenant changes. */
@@ -70,10 +71,12 @@ export class DevicesGate implements OnModuleInit {
       macKey: (await this.keys.current('facts-mac')).key,
       channel: CHANNEL,
       staleMs: this.config.gate.staleFactsMaxMs,
+      // Asked anew well before they are worth nothing: an outage finds the facts of busy devices young.
+      freshMs: Math.min(MOST_FRESH_MS, this.config.gate.staleFactsMaxMs / 2),
       maxEntries: MAX_ENTRIES,
       onCount: this.countLookup,
       load: (key) => this.load(key),
-      decode: (text) => compileFacts(JSON.parse(text) as PlainFacts, this.compileOptions),
+      decode: (text) => this.compile(JSON.parse(text) as PlainFacts),
     });
     await cache.start();
     this.cache = cache;
@@ -122,7 +125,18 @@ export class DevicesGate implements OnModuleInit {
   /** Facts as they stand inside a transaction that has not committed; no cache is read or written. */
   async inside(tx: Transaction, kind: Kind, id: string): Promise<Facts | null> {
     const [row] = await tx.query<FactsRow>(STATEMENTS[kind].text, [id]);
-    return row ? compileFacts(readFacts(row), this.compileOptions) : null;
+    return row ? this.compile(readFacts(row)) : null;
+  }
+
+  /** As `inside`, for many devices in one statement; those that do not exist are left out. */
+  async devicesInside(tx: Transaction, ids: readonly string[]): Promise<Facts[]> {
+    const rows = await tx.query<FactsRow>(`SELECT ${COLUMNS} FROM subject_facts WHERE kind = 'device' AND id = ANY($1::uuid[])`, [ids]);
+    return rows.map((row) => this.compile(readFacts(row)));
+  }
+
+  /** Renders facts that the caller knows without asking. */
+  compile(plain: PlainFacts): Facts {
+    return compileFacts(plain, this.compileOptions);
   }
 
   private get opened(): VersionedCache<Facts, PlainFacts> {

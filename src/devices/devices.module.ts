@@ -1,5 +1,7 @@
 import { Module } from '@nestjs/common';
 import { AuditModule } from '../audit/audit.module.js';
+import { ConnectionsHub } from './connections.js';
+import { CredentialListings } from './credential-listing.js';
 import { DevicesController } from './devices.controller.js';
 import { DevicesGate } from './devices.gate.js';
 import { DevicesRepository } from './devices.repository.js';
@@ -41,7 +43,9 @@ import { ServiceAccountsService } from './service-accounts.service.js';
     DevicesGate,
     NarrowingHub,
     CredentialHoldings,
+    CredentialListings,
+    ConnectionsHub,
   ],
-  exports: [DevicesService, GroupsService, RulesService, ServiceAccountsService, DevicesGate, NarrowingHub, CredentialHoldings],
+  exports: [DevicesService, GroupsService, RulesService, ServiceAccountsService, DevicesGate, NarrowingHub, CredentialHoldings, CredentialListings, ConnectionsHub],
 })
 export class DevicesModule {}

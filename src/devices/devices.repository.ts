@@ -2,7 +2,6 @@ import { Injectable } from '@nestjs/common';
 import { isUniqueViolation } from '../platform/database/database-errors.js';
 import type { Transaction } from '../platform/database/transactions.js';
 import type { Keyset } from '../platform/http/paging.js';
-import { DeviceEntity } from './device.entity.js';
 import type { DeviceRecord, DeviceStatus, ProofKind } from './device.js';
 import { devicesError } from './devices.errors.js';
 import { tenantOf } from './tenant-scope.js';
@@ -24,7 +23,19 @@ export interface DeviceChanges {
   readonly allowedProofs?: readonly ProofKind[] | null;
 }
 
-type NewDeviceRow = DeviceChanges & { readonly id: string; readonly slug: string; readonly name: string; readonly status: DeviceStatus };
+type NewDeviceRow = DeviceChanges & {
+  readonly id: string;
+  readonly slug: string;
+  readonly name: string;
+  readonly status: DeviceStatus;
+  readonly groups: readonly string[];
+};
+
+/** What a device says of itself: a verified `status` message, and the time in it. */
+export interface DeviceReport {
+  readonly status: string;
+  readonly at: Date;
+}
 
 /** A device with its place in the order of the list. */
 export interface ListedDevice {
@@ -52,6 +63,25 @@ interface DeviceRow {
   at: string;
 }
 
+/** What is known of a device the moment it is made. */
+export interface InsertedDevice {
+  readonly device: DeviceRecord;
+  readonly tenantStatus: 'ACTIVE' | 'FROZEN';
+}
+
+/** Rows made together get creation times a microsecond apart, so that a list shows them in the order in which they were given. */
+const INSERT = `
+  INSERT INTO devices AS d (tenant_id, id, slug, name, status, metadata, allowed_proofs, created_at, updated_at)
+  SELECT $1, r.id, r.slug, r.name, r.status, r.metadata, r.allowed_proofs, t.at, t.at
+    FROM json_to_recordset($2::json)
+      AS r(place int, id uuid, slug text, name text, status text, metadata jsonb, allowed_proofs text[]),
+    LATERAL (SELECT now() + r.place * interval '1 microsecond' AS at) t
+   ORDER BY r.place
+  RETURNING d.id, d.tenant_id, d.slug, d.name, d.status, d.status_reason, d.status_before_quarantine, d.metadata, d.allowed_proofs,
+    d.tokens_not_before, d.reported_status, d.last_seen_at, d.created_at, d.updated_at,
+    d.version + (SELECT t.version FROM tenants t WHERE t.id = d.tenant_id) AS version,
+    (SELECT t.status FROM tenants t WHERE t.id = d.tenant_id) AS tenant_status`;
+
 /** The sort key with its microseconds, which a JavaScript date would lose. */
 const AT = `to_char(d.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 const SELECT = `
@@ -64,15 +94,22 @@ const SELECT = `
 /** The only file that knows how devices are kept. Every statement names the tenant and runs in the caller's transaction. */
 @Injectable()
 export class DevicesRepository {
-  async insert(tx: Transaction, device: NewDeviceRow): Promise<void> {
-    const { allowedProofs = null, metadata = {}, ...rest } = device;
-    await refuseTakenSlug(() =>
-      tx.manager.getRepository(DeviceEntity).insert({
-        ...rest,
-        tenantId: tenantOf(tx),
-        metadata,
-        allowedProofs: allowedProofs === null ? null : [...allowedProofs],
-      }));
+  /** All of them or none, in one statement; `groups` are what the caller puts each into. Answers in the order given. */
+  async insert(tx: Transaction, devices: readonly NewDeviceRow[]): Promise<InsertedDevice[]> {
+    const rows = await refuseTakenSlug(() => tx.query<Omit<DeviceRow, 'groups' | 'at'> & { tenant_status: 'ACTIVE' | 'FROZEN' }>(
+      INSERT,
+      [
+        tenantOf(tx),
+        JSON.stringify(devices.map(({ id, slug, name, status, metadata = {}, allowedProofs = null }, place) =>
+          ({ place, id, slug, name, status, metadata, allowed_proofs: allowedProofs }))),
+      ],
+    ));
+    const byId = new Map(rows.map((row) => [row.id, row]));
+    return devices.map(({ id, groups }) => {
+      const row = byId.get(id);
+      if (row === undefined) throw new Error('Postgres did not answer a row that it inserted');
+      return { device: recordOf({ ...row, groups: [...groups] }), tenantStatus: row.tenant_status };
+    });
   }
 
   async find(tx: Transaction, id: string): Promise<DeviceRecord | null> {
@@ -149,11 +186,23 @@ export class DevicesRepository {
   }
 
   /** What the device says about itself; no part of its facts, so the version stays. */
-  async updateReport(tx: Transaction, id: string, seenAt: Date, reportedStatus: string | null): Promise<void> {
+  async updateReport(tx: Transaction, id: string, seenAt: Date, report: DeviceReport | null): Promise<void> {
     await tx.query(
-      `UPDATE devices SET last_seen_at = greatest(last_seen_at, $3::timestamptz), reported_status = coalesce($4, reported_status)
+      `UPDATE devices SET last_seen_at = greatest(last_seen_at, $3::timestamptz),
+          reported_status = CASE WHEN $5::timestamptz >= coalesce(reported_at, '-infinity') THEN $4 ELSE reported_status END,
+          reported_at = greatest(reported_at, $5::timestamptz)
         WHERE tenant_id = $1 AND id = $2`,
-      [tenantOf(tx), id, seenAt, reportedStatus],
+      [tenantOf(tx), id, seenAt, report?.status ?? null, report?.at ?? null],
+    );
+  }
+
+  /** `ids[n]` was last heard of at `times[n]`. */
+  async updateSeen(tx: Transaction, ids: readonly string[], times: readonly Date[]): Promise<void> {
+    await tx.query(
+      `UPDATE devices d SET last_seen_at = greatest(d.last_seen_at, s.at)
+         FROM (SELECT * FROM unnest($2::uuid[], $3::timestamptz[]) AS u(id, at) ORDER BY u.id) s
+        WHERE d.tenant_id = $1 AND d.id = s.id`,
+      [tenantOf(tx), ids, times],
     );
   }
 
@@ -168,9 +217,9 @@ export class DevicesRepository {
   }
 }
 
-async function refuseTakenSlug(write: () => Promise<unknown>): Promise<void> {
+async function refuseTakenSlug<T>(write: () => Promise<T>): Promise<T> {
   try {
-    await write();
+    return await write();
   } catch (error) {
     if (isUniqueViolation(error, 'devices_slug_key')) throw devicesError('DEVICE_SLUG_TAKEN', { cause: error });
     throw error;
@@ -182,7 +231,7 @@ export function escapeLike(text: string): string {
   return text.replace(/[\\%_]/g, '\\$&');
 }
 
-function recordOf(row: DeviceRow): DeviceRecord {
+function recordOf(row: Omit<DeviceRow, 'at'>): DeviceRecord {
   return {
     id: row.id,
     tenantId: row.tenant_id,

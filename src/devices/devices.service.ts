@@ -12,7 +12,7 @@ import { platformError } from '../platform/problem/platform.errors.js';
 import { MAX_GROUPS_PER_DEVICE, nextStates, SLUG_HINT, SLUG_PATTERN, type DeviceRecord, type DeviceStatus } from './device.js';
 import { devicesError } from './devices.errors.js';
 import { DevicesGate } from './devices.gate.js';
-import { DevicesRepository, type DeviceChanges, type DeviceFilter, type ListedDevice } from './devices.repository.js';
+import { DevicesRepository, type DeviceChanges, type DeviceFilter, type InsertedDevice, type ListedDevice } from './devices.repository.js';
 import type { Facts } from './facts.js';
 import { FactsChanges } from './facts-changes.js';
 import { GroupsRepository } from './groups.repository.js';
@@ -25,6 +25,12 @@ export interface NewDevice extends DeviceChanges {
   readonly slug: string;
   readonly status: 'PENDING' | 'ACTIVE';
   readonly groups?: readonly string[];
+}
+
+/** A device that the transaction has made, with what the gate will know of it. */
+export interface CreatedDevice {
+  readonly device: DeviceRecord;
+  readonly facts: Facts;
 }
 
 /** What to change; what is left out stays, `groups` and `metadata` are replaced whole. */
@@ -60,14 +66,24 @@ export class DevicesService {
 
   /** @throws DEVICE_SLUG_TAKEN, GROUP_NOT_FOUND, GROUP_LIMIT_REACHED, VALIDATION_FAILED */
   async create(tx: Transaction, device: NewDevice): Promise<DeviceRecord> {
-    refuseBad(device);
-    const { groups: wanted = [], name = '', ...rest } = device;
-    const groups = await this.holdGroups(tx, wanted);
-    const id = randomUUID();
-    await this.devices.insert(tx, { ...rest, id, name });
-    if (groups.length > 0) await this.groups.addMembers(tx, groups, [id]);
+    const [created] = await this.createAll(tx, [device]);
+    if (created === undefined) throw new Error('one device was to be created');
+    return created.device;
+  }
+
+  /** As `create` for many, in as few statements as for one: all of them are created, or it throws what the first bad one deserves. */
+  async createAll(tx: Transaction, devices: readonly NewDevice[]): Promise<CreatedDevice[]> {
+    for (const device of devices) refuseBad(device);
+    const wanted = devices.map(({ groups = [] }) => groupsOf(groups));
+    await this.holdGroups(tx, ordered(wanted.flat()));
+    const rows = devices.map(({ name = '', ...rest }, index) => ({ ...rest, id: randomUUID(), name, groups: wanted[index] ?? [] }));
+    const inserted = await this.devices.insert(tx, rows);
+    const memberships = rows.flatMap(({ id, groups }) => groups.map((groupId) => ({ groupId, deviceId: id })));
+    if (memberships.length > 0) await this.groups.enrol(tx, memberships);
+    const facts = await this.factsOfNew(tx, inserted);
     // Somebody may have been told just now that there is no such device.
-    return this.noted(tx, id);
+    this.changes.created(tx, inserted.map(({ device }) => device));
+    return inserted.map(({ device }, index) => ({ device, facts: facts[index] as Facts }));
   }
 
   find(tx: Transaction, id: string): Promise<DeviceRecord | null> {
@@ -131,8 +147,13 @@ export class DevicesService {
   }
 
   /** When the device was last heard of and, from a verified `status` message, how it says it is. No part of the facts. */
-  recordReport(tx: Transaction, id: string, seenAt: Date, reportedStatus: string | null = null): Promise<void> {
-    return this.devices.updateReport(tx, id, seenAt, reportedStatus);
+  recordReport(tx: Transaction, id: string, seenAt: Date, report: { readonly status: string; readonly at: Date } | null = null): Promise<void> {
+    return this.devices.updateReport(tx, id, seenAt, report);
+  }
+
+  /** When devices were last heard of, many at a time. No part of the facts. */
+  recordSeen(tx: Transaction, seen: ReadonlyMap<string, Date>): Promise<void> {
+    return this.devices.updateSeen(tx, [...seen.keys()], [...seen.values()]);
   }
 
   /** What the gate would see if the transaction committed now: the topics of a device that is being registered, for one. */
@@ -163,7 +184,8 @@ export class DevicesService {
   async update(me: TenantPrincipal, id: string, patch: DevicePatch): Promise<DeviceRecord> {
     refuseBad(patch);
     return this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
-      const groups = patch.groups === undefined ? undefined : await this.holdGroups(tx, patch.groups);
+      const groups = patch.groups === undefined ? undefined : groupsOf(patch.groups);
+      if (groups !== undefined) await this.holdGroups(tx, groups);
       const before = await this.lock(tx, id);
       if (before.status === 'DECOMMISSIONED') throw devicesError('DEVICE_DECOMMISSIONED');
       const changes = differences(before, patch);
@@ -209,18 +231,35 @@ export class DevicesService {
     return { items: kept.map(deviceOf), nextCursor: after === undefined ? null : encodeCursor(after) };
   }
 
-  /** Locks groups that a device is to be in. Before any device is locked. */
-  private async holdGroups(tx: Transaction, ids: readonly string[]): Promise<string[]> {
-    const wanted = [...new Set(ids)].sort();
-    if (wanted.length === 0) return [];
-    if (wanted.length > MAX_GROUPS_PER_DEVICE) throw devicesError('GROUP_LIMIT_REACHED');
+  /** Rules of a device that was made just now can only come from its groups: without any, nothing has to be read. */
+  private async factsOfNew(tx: Transaction, inserted: readonly InsertedDevice[]): Promise<Facts[]> {
+    const members = inserted.filter(({ device }) => device.groups.length > 0).map(({ device }) => device.id);
+    const read = members.length === 0 ? [] : await this.gate.devicesInside(tx, members);
+    const byId = new Map(read.map((facts) => [facts.id, facts]));
+    return inserted.map(({ device, tenantStatus }) => byId.get(device.id) ?? this.gate.compile({
+      kind: 'device',
+      id: device.id,
+      tenantId: device.tenantId,
+      tenantStatus,
+      status: device.status,
+      slug: device.slug,
+      version: device.version,
+      groups: [],
+      allowedProofs: device.allowedProofs,
+      tokensNotBefore: null,
+      rules: [],
+    }));
+  }
+
+  /** Locks groups that devices are to be in. Before any device is locked. */
+  private async holdGroups(tx: Transaction, wanted: readonly string[]): Promise<void> {
+    if (wanted.length === 0) return;
     const found = new Set(await this.groups.lock(tx, wanted, 'join'));
     const missing = wanted.filter((id) => !found.has(id));
     if (missing.length > 0) {
       const errors = missing.map((id) => ({ path: 'groups', message: `there is no group ${id}` }));
       throw devicesError('GROUP_NOT_FOUND', { errors });
     }
-    return wanted;
   }
 
   /** The device as it now is, its new version told to the gate after the commit. */
@@ -229,6 +268,17 @@ export class DevicesService {
     this.changes.changed(tx, 'device', [device]);
     return device;
   }
+}
+
+/** Each once and in order. */
+function ordered(ids: readonly string[]): string[] {
+  return [...new Set(ids)].sort();
+}
+
+function groupsOf(ids: readonly string[]): string[] {
+  const groups = ordered(ids);
+  if (groups.length > MAX_GROUPS_PER_DEVICE) throw devicesError('GROUP_LIMIT_REACHED');
+  return groups;
 }
 
 function keyOf(listed: ListedDevice): ListedDevice['key'] {

@@ -15,6 +15,8 @@ export interface ChangedSubject {
 
 /** What one transaction has changed so far; settled once, after its commit. */
 interface Pending {
+  /** Made in this transaction: nothing older than its end can be known of them anywhere. */
+  readonly created: Set<string>;
   readonly versions: Readonly<Record<Kind, Map<string, number>>>;
   /** Subjects that may do less than before, by reason. */
   readonly narrowed: Map<string, Readonly<Record<Kind, Set<string>>>>;
@@ -55,6 +57,13 @@ export class FactsChanges {
     for (const { id, version } of subjects) versions[kind].set(id, version);
   }
 
+  /** Devices that the transaction has made: what is kept of them can only be that there is no such device. */
+  created(tx: Transaction, devices: readonly ChangedSubject[]): void {
+    this.changed(tx, 'device', devices);
+    const { created } = this.pendingOf(tx);
+    for (const { id } of devices) created.add(id);
+  }
+
   /** Subjects whose sessions may have been opened under wider rights than they have now. They were touched before. */
   narrowed(tx: Transaction, kind: Kind, ids: Iterable<string>, why: string): void {
     const { narrowed } = this.pendingOf(tx);
@@ -79,7 +88,7 @@ export class FactsChanges {
   private pendingOf(tx: Transaction): Pending {
     let pending = this.pending.get(tx);
     if (pending === undefined) {
-      const fresh: Pending = { versions: { device: new Map(), service: new Map() }, narrowed: new Map() };
+      const fresh: Pending = { created: new Set(), versions: { device: new Map(), service: new Map() }, narrowed: new Map() };
       tx.beforeCommit(() => this.orderNarrowed(tx, fresh));
       tx.afterCommit(() => this.settle(tenantOf(tx), fresh));
       this.pending.set(tx, fresh);
@@ -88,9 +97,10 @@ export class FactsChanges {
     return pending;
   }
 
-  private async settle(tenantId: string, { versions, narrowed }: Pending): Promise<void> {
+  private async settle(tenantId: string, { created, versions, narrowed }: Pending): Promise<void> {
+    await Promise.all([...created].map((id) => this.gate.invalidate('device', id, versions.device.get(id) ?? 1)));
     for (const kind of ['device', 'service'] as const) {
-      const entries = [...versions[kind]];
+      const entries = [...versions[kind]].filter(([id]) => !created.has(id));
       for (let i = 0; i < entries.length; i += BATCH) await this.invalidate(tenantId, kind, entries.slice(i, i + BATCH));
     }
     if (narrowed.size > 0) this.narrowing.committed();
@@ -105,11 +115,15 @@ export class FactsChanges {
   }
 
   /**
-   * Versions are read again after the commit: a subject's and its tenant's are summed, and a tenant that was frozen between our
-   * statement and our commit would make the sum that we saw a version that the caches know already.
+   * What was seen in the transaction is announced at once: a database that has become slow must not keep the caches waiting. Then
+   * versions are read again: a subject's and its tenant's are summed, and a tenant that was frozen between our statement and our
+   * commit would make the sum that we saw a version that the caches know already.
    */
   private async invalidate(tenantId: string, kind: Kind, entries: readonly (readonly [string, number])[]): Promise<void> {
     const versions = new Map(entries);
+    const announce = (pairs: readonly (readonly [string, number])[]): Promise<unknown> =>
+      Promise.all(pairs.map(([id, version]) => this.gate.invalidate(kind, id, version)));
+    await announce(entries);
     try {
       const rows = await this.transactions.run({ tenantId }, (tx) =>
         tx.query<{ id: string; version: string }>(
@@ -117,10 +131,9 @@ export class FactsChanges {
             WHERE s.tenant_id = $1 AND s.id = ANY($2::uuid[])`,
           [tenantId, [...versions.keys()]],
         ));
-      for (const { id, version } of rows) versions.set(id, Math.max(Number(version), versions.get(id) ?? 0));
+      await announce(rows.map(({ id, version }) => [id, Number(version)] as const).filter(([id, version]) => version > (versions.get(id) ?? 0)));
     } catch (error) {
-      logger.warn({ err: error }, 'versions could not be read after a change; those seen in it are announced');
+      logger.warn({ err: error }, 'versions could not be read after a change; those seen in it were announced');
     }
-    await Promise.all([...versions].map(([id, version]) => this.gate.invalidate(kind, id, version)));
   }
 }

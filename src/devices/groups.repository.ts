@@ -89,6 +89,15 @@ export class GroupsRepository {
     return [...new Set(rows.map((row) => row.device_id))];
   }
 
+  /** Puts devices that were made just now into their groups, each into its own. */
+  async enrol(tx: Transaction, memberships: readonly { readonly groupId: string; readonly deviceId: string }[]): Promise<void> {
+    await tx.query(
+      `INSERT INTO group_members (tenant_id, group_id, device_id)
+       SELECT $1, m.g, m.d FROM unnest($2::uuid[], $3::uuid[]) AS m(g, d)`,
+      [tenantOf(tx), memberships.map(({ groupId }) => groupId), memberships.map(({ deviceId }) => deviceId)],
+    );
+  }
+
   /** @returns the devices that left some group. */
   async removeMembers(tx: Transaction, groupIds: readonly string[], deviceIds: readonly string[]): Promise<string[]> {
     const rows = await tx.query<{ device_id: string }>(

@@ -52,8 +52,9 @@ export class RulesService {
     const rule = this.read(owner, input);
     return this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
       await this.hold(tx, owner);
-      const wide = !(await this.isWithinTenant(tx, me.tenantId, rule));
+      const wide = forgesVerified(rule) || !(await this.isWithinTenant(tx, me.tenantId, rule));
       if (wide && !me.permissions.has(Permission.PlatformRules)) throw devicesError('RULE_OUTSIDE_TENANT');
+      refuseVoice(owner, rule);
       if ((await this.rules.count(tx, owner)) >= MAX_RULES_PER_OWNER) throw devicesError('RULE_LIMIT_REACHED');
       const id = randomUUID();
       await this.rules.insert(tx, owner, id, rule);
@@ -77,6 +78,15 @@ export class RulesService {
       const { action, topic, qos, retain } = rule;
       await this.record(tx, me, 'RULE_DELETED', owner, { ruleId, rule: { action, topic, qos, retain } });
     });
+  }
+
+  /** A rule that the installation gives an account of its own: part of a larger change, whose author audits it. Known ones stay as they are. */
+  async grant(tx: Transaction, owner: RuleOwner, rule: TopicRule): Promise<void> {
+    await this.hold(tx, owner);
+    const known = await this.rules.page(tx, owner, undefined, MAX_RULES_PER_OWNER);
+    if (known.some(({ action, topic }) => action === rule.action && topic === rule.topic)) return;
+    await this.rules.insert(tx, owner, randomUUID(), rule);
+    await this.touch(tx, owner);
   }
 
   private read(owner: RuleOwner, input: unknown): TopicRule {
@@ -153,6 +163,12 @@ export class RulesService {
   }
 }
 
+/** What stands below `verified` was verified: nothing but the gateway may say it. */
+function refuseVoice({ kind }: RuleOwner, { action, topic }: TopicRule): void {
+  if (kind === 'service' || action === 'subscribe' || !/^(?:verified|\+|#)(?:\/|$)/.test(topic)) return;
+  throw devicesError('RULE_INVALID', { errors: [{ path: 'topic', message: 'topic must not let a device publish below verified' }] });
+}
+
 function kindOf(owner: RuleOwner): 'device' | 'service' {
   return owner.kind === 'service' ? 'service' : 'device';
 }
@@ -161,4 +177,9 @@ const NOT_FOUND = { device: 'DEVICE_NOT_FOUND', group: 'GROUP_NOT_FOUND', servic
 
 function notFound({ kind }: RuleOwner): Error {
   return devicesError(NOT_FOUND[kind]);
+}
+
+/** `verified/…` says that we have checked a message: whoever may publish there speaks in our name, so only the platform grants it. */
+function forgesVerified({ action, topic }: TopicRule): boolean {
+  return action !== 'subscribe' && (topic === 'verified' || topic.startsWith('verified/'));
 }

@@ -13,6 +13,7 @@ const rules: TopicRule[] = [
   { action: 'subscribe', topic: 'd/1/config/#' },
   { action: 'subscribe', topic: 'd/1/low/+', qos: [0] },
   { action: 'all', topic: 'd/1/both', qos: [1], retain: true },
+  { action: 'subscribe', topic: 'd/1/commands' },
 ];
 const compiled = compileRules(rules);
 const publish = (topic: string, qos?: Qos, retain?: boolean): TopicVerdict =>
@@ -77,6 +78,7 @@ describe('subscribing', () => {
 
   it('takes its share group for what it is and refuses every other $', () => {
     expect(subscribe('$share/g/d/1/config/#')).toEqual({ allow: true, rule: rules[4] });
+    expect(subscribe('$share/g/d/1/commands')).toEqual({ allow: true, rule: rules[7] });
     expect(subscribe('$queue/d/1/config/#')).toEqual(refused('TOPIC_RESERVED'));
     expect(subscribe('$share/g/$share/h/d/1/config/#')).toEqual(refused('TOPIC_RESERVED'));
     expect(subscribe('$SYS/#')).toEqual(refused('TOPIC_RESERVED'));

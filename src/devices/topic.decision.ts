@@ -24,8 +24,19 @@ export interface CompiledRule {
 /** Rules cut and sorted once, so that a decision is string comparison and nothing else. */
 export interface CompiledRules {
   readonly all: readonly CompiledRule[];
-  readonly publish: readonly CompiledRule[];
-  readonly subscribe: readonly CompiledRule[];
+  readonly publish: ActionRules;
+  readonly subscribe: ActionRules;
+}
+
+/** What is to be looked at for one action. */
+export interface ActionRules {
+  /**
+   * By topic or filter, for who asks for it just as it stands in a rule that narrows nothing: by far the most do, and one look-up
+   * answers them where the list would touch every rule.
+   */
+  readonly verbatim: ReadonlyMap<string, TopicVerdict>;
+  /** The rules that can grant anything else. */
+  readonly others: readonly CompiledRule[];
 }
 
 export const ANY_QOS = 0b111;
@@ -48,11 +59,22 @@ export function compileRules(rules: readonly TopicRule[]): CompiledRules {
     const qosMask = rule.qos === undefined ? ANY_QOS : rule.qos.reduce<number>((mask, qos) => mask | bitOf(qos), 0);
     all.push({ rule, filter, qosMask, verdict: { allow: true, rule } });
   }
-  return {
-    all,
-    publish: all.filter(({ rule }) => rule.action !== 'subscribe'),
-    subscribe: all.filter(({ rule }) => rule.action !== 'publish'),
-  };
+  return { all, publish: rulesOf('publish', all), subscribe: rulesOf('subscribe', all) };
+}
+
+function rulesOf(action: 'publish' | 'subscribe', all: readonly CompiledRule[]): ActionRules {
+  const verbatim = new Map<string, TopicVerdict>();
+  const others: CompiledRule[] = [];
+  for (const compiled of all) {
+    const { rule, filter, qosMask, verdict } = compiled;
+    if (rule.action !== action && rule.action !== 'all') continue;
+    const literal = !filter.open && !filter.levels.includes('+');
+    const narrowed = qosMask !== ANY_QOS || (action === 'publish' && rule.retain !== undefined);
+    // A filter lies within itself; a topic name is no filter with wildcards.
+    if (!narrowed && (literal || action === 'subscribe') && !verbatim.has(filter.text)) verbatim.set(filter.text, verdict);
+    if (narrowed || !literal) others.push(compiled);
+  }
+  return { verbatim, others };
 }
 
 /**
@@ -67,16 +89,18 @@ export function authorize(compiled: CompiledRules, request: TopicRequest): Topic
 }
 
 function authorizePublish(
-  rules: readonly CompiledRule[],
+  { verbatim, others }: ActionRules,
   topic: string,
   qos: Qos | undefined,
   retain: boolean | undefined,
 ): TopicVerdict {
+  const known = verbatim.get(topic);
+  if (known !== undefined) return known;
   if (isReserved(topic)) return RESERVED;
   const levels = splitName(topic);
   if (levels === null) return INVALID;
   const qosBit = bitOf(qos);
-  for (const candidate of rules) {
+  for (const candidate of others) {
     if (
       coversLevels(candidate.filter.levels, candidate.filter.open, levels, false) &&
       grantsQos(candidate, qosBit) &&
@@ -88,11 +112,17 @@ function authorizePublish(
   return NOT_GRANTED;
 }
 
-function authorizeSubscribe(rules: readonly CompiledRule[], text: string, qos: Qos | undefined): TopicVerdict {
+function authorizeSubscribe({ verbatim, others }: ActionRules, text: string, qos: Qos | undefined): TopicVerdict {
+  const known = verbatim.get(text);
+  if (known !== undefined) return known;
   const requested = requestedFilter(text);
   if ('allow' in requested) return requested;
+  if (requested.text !== text) {
+    const shared = verbatim.get(requested.text);
+    if (shared !== undefined) return shared;
+  }
   const qosBit = bitOf(qos);
-  for (const candidate of rules) {
+  for (const candidate of others) {
     if (
       coversLevels(candidate.filter.levels, candidate.filter.open, requested.levels, requested.open) &&
       grantsQos(candidate, qosBit)

@@ -4,7 +4,7 @@ import { Allow, Me } from '../access/decorators.js';
 import { Permission } from '../access/permission.js';
 import type { TenantPrincipal } from '../access/principal.js';
 import { IdParam } from '../platform/http/uuid-param.js';
-import { LifecycleAnswer, ReasonQuery, ReasonRequest, RevokedCredentials, RotatedClientSecret } from './lifecycle.dto.js';
+import { LifecycleAnswer, ReasonQuery, ReasonRequest, RevokedCredentials, RotatedClientSecret, RotatedHmacSecret } from './lifecycle.dto.js';
 import { LifecycleService } from './lifecycle.service.js';
 import { showLifecycle } from './lifecycle.view.js';
 import { TrustService } from './trust.service.js';
@@ -80,6 +80,15 @@ export class LifecycleController {
   async rotateClientSecret(@Me() me: TenantPrincipal, @IdParam() id: string): Promise<RotatedClientSecret> {
     const { secret, previousValidUntil } = await this.trust.rotateClientSecret(me, id);
     return { client_secret: secret, previousValidUntil: previousValidUntil?.toISOString() ?? null };
+  }
+
+  @Post(':id/rotate-secret')
+  @HttpCode(200)
+  @Allow(Permission.DeviceSecretRotate)
+  @ApiOkResponse({ type: RotatedHmacSecret })
+  async rotateHmacSecret(@Me() me: TenantPrincipal, @IdParam() id: string): Promise<RotatedHmacSecret> {
+    const { secret, previousValidUntil } = await this.trust.rotateHmacSecret(me, id);
+    return { hmac_secret: secret, previousValidUntil: previousValidUntil?.toISOString() ?? null };
   }
 
   @Delete(':id/credentials/:credentialId')

@@ -1,4 +1,5 @@
-import { DEVICE_STATES, SLUG_HINT, SLUG_PATTERN } from '../devices/device.js';
+import { SLUG_HINT, SLUG_PATTERN } from '../devices/device.js';
+import { DeviceView } from '../devices/device.view.js';
 import {
   BooleanField,
   EnumField,
@@ -42,45 +43,6 @@ export class ReasonRequest {
 export class ReasonQuery {
   @TextField({ optional: true, min: 1, max: 500 })
   reason?: string;
-}
-
-/** A device as answers show it. */
-export class DeviceView {
-  @UuidField()
-  id!: string;
-
-  @TextField({ max: 63 })
-  slug!: string;
-
-  @TextField({ max: 200 })
-  name!: string;
-
-  @EnumField(DEVICE_STATES)
-  status!: string;
-
-  @TextField({ max: 500, nullable: true })
-  statusReason!: string | null;
-
-  @ListField('uuid', { max: 50 })
-  groups!: string[];
-
-  @JsonField()
-  metadata!: Record<string, unknown>;
-
-  @ListField('text', { max: 3, nullable: true, description: '`null`: whatever its credentials are.' })
-  allowedProofs!: string[] | null;
-
-  @TextField({ max: 32, nullable: true, description: 'Status of its last verified `status` message.' })
-  reportedStatus!: string | null;
-
-  @TimeField({ nullable: true })
-  lastSeenAt!: string | null;
-
-  @TimeField()
-  createdAt!: string;
-
-  @TimeField()
-  updatedAt!: string;
 }
 
 export class ConnectPorts {
@@ -130,6 +92,9 @@ export class RegisteredDevice extends DeviceView {
   @TextField({ optional: true, max: 65_535, description: 'Device token (JWT), shown once.' })
   access_token?: string;
 
+  @TextField({ optional: true, max: 64, description: 'Key of signed messages, 64 hex digits. Shown once.' })
+  hmac_secret?: string;
+
   @ObjectField(() => ConnectHints)
   mqtt!: ConnectHints;
 }
@@ -166,6 +131,14 @@ export class RotatedClientSecret {
   client_secret!: string;
 
   @TimeField({ nullable: true, description: 'Until when the one before still connects.' })
+  previousValidUntil!: string | null;
+}
+
+export class RotatedHmacSecret {
+  @TextField({ max: 64, description: 'Key of signed messages, 64 hex digits. Shown once.' })
+  hmac_secret!: string;
+
+  @TimeField({ nullable: true, description: 'Until when messages that the one before signed still verify.' })
   previousValidUntil!: string | null;
 }
 

@@ -1,6 +1,7 @@
 import { Global, Module, type DynamicModule } from '@nestjs/common';
 import { AuditModule } from '../audit/audit.module.js';
 import { CredentialsModule } from '../credentials/credentials.module.js';
+import { DeviceSecretsModule } from '../device-secrets/device-secrets.module.js';
 import { DevicesModule } from '../devices/devices.module.js';
 import { RateLimitModule } from '../rate-limit/rate-limit.module.js';
 import { UsersModule } from '../users/users.module.js';
@@ -9,6 +10,7 @@ import { BulkRegistration } from './bulk.js';
 import { EjectionJobs } from './ejection-jobs.js';
 import { EjectionWorker } from './ejection-worker.js';
 import { Ejector } from './ejector.js';
+import { GatewayAccount } from './gateway-account.js';
 import { IncidentsController } from './incidents.controller.js';
 import { IncidentsService } from './incidents.service.js';
 import { LifecycleController } from './lifecycle.controller.js';
@@ -24,14 +26,32 @@ import { TrustService } from './trust.service.js';
 /** Global, since it exists once only: with the form of `BrokerControl` that `forRoot` was given. */
 @Global()
 @Module({
-  imports: [AuditModule, DevicesModule, CredentialsModule, RateLimitModule, UsersModule],
-  controllers: [RegistrationController, LifecycleController, ServiceAccountsLifecycleController, TenantsLifecycleController, IncidentsController],
-  providers: [LifecycleService, RegistrationService, BulkRegistration, TrustService, Ejector, EjectionJobs, EjectionWorker, TenantsLifecycleService, TenantPurge, IncidentsService],
-  exports: [LifecycleService],
+  imports: [AuditModule, DevicesModule, CredentialsModule, DeviceSecretsModule, RateLimitModule, UsersModule],
+  controllers: [
+    RegistrationController,
+    LifecycleController,
+    ServiceAccountsLifecycleController,
+    TenantsLifecycleController,
+    IncidentsController,
+  ],
+  providers: [
+    LifecycleService,
+    RegistrationService,
+    BulkRegistration,
+    TrustService,
+    Ejector,
+    EjectionJobs,
+    EjectionWorker,
+    GatewayAccount,
+    TenantsLifecycleService,
+    TenantPurge,
+    IncidentsService,
+  ],
+  exports: [LifecycleService, GatewayAccount],
 })
 export class LifecycleModule {
   /** @param broker the form of `BrokerControl` that fits the broker of this installation. */
   static forRoot(broker: BrokerControl): DynamicModule {
-    return { module: LifecycleModule, providers: [{ provide: BrokerControl, useValue: broker }] };
+    return { module: LifecycleModule, providers: [{ provide: BrokerControl, useValue: broker }], exports: [BrokerControl] };
   }
 }

@@ -3,6 +3,7 @@ import type { TenantPrincipal } from '../access/principal.js';
 import { actorOf, type AuditActor, type AuditEventType } from '../audit/audit-event.js';
 import { AuditService } from '../audit/audit.service.js';
 import { CredentialsService } from '../credentials/credentials.service.js';
+import { DeviceSecretsService } from '../device-secrets/device-secrets.service.js';
 import { nextStates, type DeviceRecord, type DeviceStatus } from '../devices/device.js';
 import { devicesError } from '../devices/devices.errors.js';
 import { DevicesGate } from '../devices/devices.gate.js';
@@ -38,6 +39,7 @@ export class LifecycleService {
     private readonly devices: DevicesService,
     private readonly gate: DevicesGate,
     private readonly credentials: CredentialsService,
+    private readonly deviceSecrets: DeviceSecretsService,
     private readonly audit: AuditService,
     private readonly ejector: Ejector,
     private readonly rateLimit: RateLimitGate,
@@ -74,7 +76,9 @@ export class LifecycleService {
   decommission(me: TenantPrincipal, deviceId: string, reason: string): Promise<LifecycleResult> {
     const change: Change = { ...by(me, deviceId, reason), event: 'DEVICE_DECOMMISSIONED', to: 'DECOMMISSIONED' };
     return this.changeAndEject(change, true, async (tx) => {
-      await this.credentials.revokeAll(tx, { kind: 'device', id: deviceId, tenantId: me.tenantId }, 'DECOMMISSIONED');
+      const owner = { kind: 'device', id: deviceId, tenantId: me.tenantId } as const;
+      await this.credentials.revokeAll(tx, owner, 'DECOMMISSIONED');
+      await this.deviceSecrets.revokeAll(tx, owner, 'DECOMMISSIONED');
     });
   }
 

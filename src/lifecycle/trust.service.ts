@@ -3,6 +3,7 @@ import type { TenantPrincipal } from '../access/principal.js';
 import { actorOf } from '../audit/audit-event.js';
 import { AuditService } from '../audit/audit.service.js';
 import { CredentialsService } from '../credentials/credentials.service.js';
+import { DeviceSecretsService } from '../device-secrets/device-secrets.service.js';
 import { devicesError } from '../devices/devices.errors.js';
 import { DevicesService } from '../devices/devices.service.js';
 import { ServiceAccountsService, type ServiceAccountRecord } from '../devices/service-accounts.service.js';
@@ -22,6 +23,7 @@ export class TrustService {
     private readonly devices: DevicesService,
     private readonly serviceAccounts: ServiceAccountsService,
     private readonly credentials: CredentialsService,
+    private readonly deviceSecrets: DeviceSecretsService,
     private readonly audit: AuditService,
     private readonly ejector: Ejector,
   ) {}
@@ -44,6 +46,24 @@ export class TrustService {
     });
   }
 
+  /** Messages signed with either secret verify for an hour. A device without one gets its first. */
+  rotateHmacSecret(me: TenantPrincipal, deviceId: string): Promise<RotatedSecret> {
+    return this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
+      const device = await this.devices.lock(tx, deviceId);
+      if (device.status === 'DECOMMISSIONED') throw devicesError('DEVICE_DECOMMISSIONED');
+      const rotated = await this.deviceSecrets.rotate(tx, device);
+      await this.audit.record(tx, {
+        type: 'SECRET_ROTATED',
+        tenantId: me.tenantId,
+        deviceId,
+        userId: me.id,
+        actor: actorOf(me),
+        details: { kind: 'hmac', credentialId: rotated.credentialId, previousValidUntil: rotated.previousValidUntil },
+      });
+      return rotated;
+    });
+  }
+
   /** Revokes a credential and what came from it, then cuts the sessions of the device: they may rest on it. */
   async revokeCredential(
     me: TenantPrincipal,
@@ -54,7 +74,9 @@ export class TrustService {
     const owner = { kind: 'device', id: deviceId, tenantId: me.tenantId } as const;
     const { revoked, job } = await this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
       await this.devices.lock(tx, deviceId);
-      const { revoked } = await this.credentials.revoke(tx, owner, credentialId, reason);
+      const revoked = (await this.deviceSecrets.has(tx, owner, credentialId))
+        ? await this.deviceSecrets.revoke(tx, owner, credentialId, reason)
+        : (await this.credentials.revoke(tx, owner, credentialId, reason)).revoked;
       const { version } = await this.devices.get(tx, deviceId);
       await this.audit.record(tx, {
         type: 'CREDENTIAL_REVOKED',

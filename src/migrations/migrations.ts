@@ -1,4 +1,4 @@
-import type { MixedList } from 'typeorm';
+import type { MigrationInterface } from 'typeorm';
 import { Foundation1764000000001 } from './1764000000001-foundation.js';
 import { People1764000000002 } from './1764000000002-people.js';
 import { Devices1764000000003 } from './1764000000003-devices.js';
@@ -6,6 +6,8 @@ import { Credentials1764000000004 } from './1764000000004-credentials.js';
 import { Audit1764000000005 } from './1764000000005-audit.js';
 import { Idempotency1764000000006 } from './1764000000006-idempotency.js';
 import { Ejections1764000000007 } from './1764000000007-ejections.js';
+import { AuditRetention1764000000008 } from './1764000000008-audit-retention.js';
+import { DeviceSecrets1764000000020 } from './1764000000020-device-secrets.js';
 import { PersonalAccessTokens1764000000030 } from './1764000000030-personal-access-tokens.js';
 import { TenantPlane1764000000031 } from './1764000000031-tenant-plane.js';
 import { Invitations1764000000032 } from './1764000000032-invitations.js';
@@ -19,7 +21,9 @@ export const MIGRATIONS = [
   Audit1764000000005,
   Idempotency1764000000006,
   Ejections1764000000007,
+  AuditRetention1764000000008,
+  DeviceSecrets1764000000020,
   PersonalAccessTokens1764000000030,
   TenantPlane1764000000031,
   Invitations1764000000032,
-] satisfies MixedList<Function>;
+] satisfies (new () => MigrationInterface)[];

@@ -6,6 +6,7 @@ import { DataKeys } from './crypto/data-keys.js';
 import { appDataSource, type EntityClass } from './database/data-source.js';
 import { Pools } from './database/pools.js';
 import { Transactions } from './database/transactions.js';
+import { InternalRoutes } from './http/internal-routes.js';
 import { Mailer, mailerFor } from './mail/mailer.js';
 import { KeyValueStore } from './redis/key-value.js';
 import { Health } from './telemetry/health.js';
@@ -40,10 +41,11 @@ export class PlatformModule implements OnApplicationShutdown {
         Transactions,
         DataKeys,
         Health,
+        InternalRoutes,
         { provide: Mailer, useFactory: () => mailerFor(config) },
         { provide: Metrics, useFactory: () => new Metrics() },
       ],
-      exports: [CONFIG, Clock, KeyValueStore, DataSource, Pools, Transactions, DataKeys, Health, Mailer, Metrics],
+      exports: [CONFIG, Clock, KeyValueStore, DataSource, Pools, Transactions, DataKeys, Health, InternalRoutes, Mailer, Metrics],
     };
   }
 

@@ -124,11 +124,51 @@ describe.each(Object.keys(FORMS))('key-value store on %s', (form) => {
     });
   });
 
+  describe('claims', () => {
+    it('of a hundred owners at once exactly one may begin, and the others see it under way', async () => {
+      const answers = await Promise.all(Array.from({ length: 100 }, (_, owner) => store.claim('k', 'mark', `o${owner}`, 5_000, 60_000)));
+      expect(answers.filter((answer) => answer === 'claimed')).toHaveLength(1);
+      expect(answers.filter((answer) => answer === 'held')).toHaveLength(99);
+    });
+
+    it('what was settled is done for everyone, and under another mark the key is taken', async () => {
+      expect(await store.claim('k', 'mark', 'a', 5_000, 60_000)).toBe('claimed');
+      await store.settle('k', 'mark', 60_000);
+      expect(await store.claim('k', 'mark', 'a', 5_000, 60_000)).toBe('done');
+      expect(await store.claim('k', 'mark', 'b', 5_000, 60_000)).toBe('done');
+      expect(await store.claim('k', 'another', 'b', 5_000, 60_000)).toBe('other');
+    });
+
+    it('goes to another owner when the lease is over, never to another mark', async () => {
+      await store.claim('k', 'mark', 'a', 5_000, 60_000);
+      clock.advance(4_999);
+      expect(await store.claim('k', 'mark', 'b', 5_000, 60_000)).toBe('held');
+      expect(await store.claim('k', 'another', 'b', 5_000, 60_000)).toBe('other');
+      clock.advance(1);
+      expect(await store.claim('k', 'another', 'b', 5_000, 60_000)).toBe('other');
+      expect(await store.claim('k', 'mark', 'b', 5_000, 60_000)).toBe('claimed');
+      expect(await store.claim('k', 'mark', 'a', 5_000, 60_000)).toBe('held');
+    });
+
+    it('is renewed by its own owner, and settled whoever held it', async () => {
+      await store.claim('k', 'mark', 'a', 5_000, 60_000);
+      clock.advance(4_000);
+      expect(await store.claim('k', 'mark', 'a', 5_000, 60_000)).toBe('claimed');
+      clock.advance(4_000);
+      expect(await store.claim('k', 'mark', 'b', 5_000, 60_000)).toBe('held');
+      await store.settle('k', 'another', 60_000);
+      expect(await store.claim('k', 'mark', 'b', 5_000, 60_000)).toBe('held');
+      await store.settle('unclaimed', 'mark', 60_000);
+      expect(await store.claim('unclaimed', 'mark', 'b', 5_000, 60_000)).toBe('done');
+    });
+  });
+
   it('the same key in two families never meets', async () => {
     const rate = { intervalMs: 1_000, burst: 1 };
     await store.setIfAbsent('k', 'value', 60_000);
     await store.writeIfNewer('k', 1, 'versioned', 60_000);
     await store.lease('k', 'owner', 60_000);
+    expect(await store.claim('k', 'mark', 'owner', 1_000, 60_000)).toBe('claimed');
     expect((await store.spend('k', rate)).allowed).toBe(true);
     expect(await store.countInWindow('k', 60_000)).toBe(1);
     await store.delete('k');

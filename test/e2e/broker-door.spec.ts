@@ -193,7 +193,7 @@ describe('the door of the broker', () => {
       ['a list of secrets', { 'x-internal-auth': 'a, b' }],
     ])('and answers 404 with an empty body to %s', async (_, headers) => {
       for (const path of [AUTH, ACL]) {
-        const answer = await ask(`http://127.0.0.1:${app.internalPort}${path}`, headers as Record<string, string>);
+        const answer = await ask(`http://127.0.0.1:${app.internalPort}${path}`, headers);
         expect({ status: answer.status, body: answer.body }).toEqual({ status: 404, body: '' });
       }
     });

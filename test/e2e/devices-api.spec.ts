@@ -73,7 +73,7 @@ describe('the devices API', () => {
       ['with a group of nobody', { slug: 'x4', groups: ['00000000-0000-4000-8000-000000000000'] }, 404, 'GROUP_NOT_FOUND', undefined],
       ['with metadata that is a list', { slug: 'x5', metadata: [] }, 400, 'VALIDATION_FAILED', 'metadata'],
       ['with a secret of its own choice', { slug: 'x6', client_secret: 'x' }, 400, 'VALIDATION_FAILED', 'client_secret'],
-      ['with an HMAC secret, which is not there yet', { slug: 'x7', credentials: ['hmac'] }, 400, 'CREDENTIAL_KIND_UNAVAILABLE', undefined],
+      ['with a certificate, which is not there yet', { slug: 'x7', credentials: ['certificate'] }, 400, 'CREDENTIAL_KIND_UNAVAILABLE', undefined],
     ])('never %s', async (_, body, status, code, path) => {
       const answer = await app.call<ProblemBody>('POST', '/devices', body);
       expect(answer.status).toBe(status);

@@ -1,9 +1,7 @@
-import { execFile, spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { execFile } from 'node:child_process';
 import fs from 'node:fs/promises';
 import https from 'node:https';
 import type { AddressInfo } from 'node:net';
-import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
@@ -13,48 +11,31 @@ import { readConfig } from '../../src/platform/config/read-config.js';
 import { VARIABLES } from '../../src/platform/config/variables.js';
 import { migrate } from '../../src/platform/database/migrate.js';
 import { Pools } from '../../src/platform/database/pools.js';
-import { administer, serverUrl } from '../factories/database.js';
+import {
+  createProductionDatabase,
+  DATABASE_ROLES,
+  exitCode,
+  setUpContainers,
+  type DatabaseRole,
+  type ProductionDatabase,
+  type SetUp,
+  type Values,
+} from '../factories/containers.js';
+import { ROOT } from '../fakes/installation.js';
 
 const run = promisify(execFile);
-const ROOT = path.resolve(__dirname, '..', '..');
 const KNOWN: readonly string[] = Object.values(VARIABLES).flat().map(({ name }) => name);
-const ROLES = ['migrator', 'app', 'gate', 'reader'] as const;
-
-type Values = Record<string, string>;
-
-function envFile(text: string): Values {
-  return Object.fromEntries(text.split('\n').filter((line) => /^\w+=/.test(line)).map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
-}
-
-/** The members of `services.portcullis.environment`, by their indentation: the file keeps to one form. */
-function environmentOf(compose: string): Values {
-  const lines = compose.split('\n');
-  const service = lines.indexOf('  portcullis:');
-  const start = lines.indexOf('    environment:', service);
-  const rest = lines.slice(start + 1);
-  const end = rest.findIndex((line) => !/^ {6}\S/.test(line));
-  return Object.fromEntries(rest.slice(0, end).filter((line) => !line.trim().startsWith('#')).map((line) => {
-    const [, name = '', value = ''] = /^ {6}(\w+): (.+)$/.exec(line) ?? [];
-    return [name, value];
-  }));
-}
 
 describe('the files for containers', () => {
-  let folder: string;
-  let compose: string;
-  let secrets: string;
+  let made: SetUp;
   let given: Values;
 
   beforeAll(async () => {
-    folder = await fs.mkdtemp(path.join(os.tmpdir(), 'portcullis-docker-'));
-    await fs.cp(path.join(ROOT, 'docker'), path.join(folder, 'docker'), { recursive: true, filter: (name) => !name.endsWith('/secrets') });
-    compose = await fs.readFile(path.join(ROOT, 'docker-compose.yml'), 'utf8');
-    await run('sh', [path.join(folder, 'docker', 'setup.sh'), 'https://iot.example.org', 'mqtt.example.org', 'admin@example.org']);
-    secrets = path.join(folder, 'docker', 'secrets');
-    given = { ...environmentOf(compose), ...envFile(await fs.readFile(path.join(secrets, 'portcullis.env'), 'utf8')) };
+    made = await setUpContainers();
+    given = made.given;
   });
 
-  afterAll(() => fs.rm(folder, { recursive: true, force: true }));
+  afterAll(() => made.remove());
 
   it('give Portcullis only variables that it reads', () => {
     expect(Object.keys(given).filter((name) => !KNOWN.includes(name))).toEqual([]);
@@ -62,12 +43,13 @@ describe('the files for containers', () => {
 
   it('give Portcullis a configuration that it accepts in production', () => {
     const config = readConfig(given);
-    expect(config).toMatchObject({ production: true, role: 'all', internal: { host: '0.0.0.0', tls: { clientCa: '/etc/portcullis/internal-ca.crt' } } });
-    expect(config.mqtt.url).toBeDefined();
-    expect(config.redis.url).toBeDefined();
+    expect(config).toMatchObject({ production: true, role: 'all', internal: { host: '0.0.0.0' } });
+    expect(config.internal.tls?.clientCa).toBe('/etc/portcullis/internal-ca.crt');
+    expect([config.mqtt.url, config.mqtt.emqx?.url, config.redis.url]).not.toContain(undefined);
   });
 
   it('are YAML of one plain form, and name every file that is mounted', async () => {
+    const { compose, folder } = made;
     for (const line of compose.split('\n')) {
       expect(line).toMatch(/^(?: {2})*(?:#.*|- \S.*|[\w-]+:(?: \S.*)?)?$/);
     }
@@ -79,23 +61,29 @@ describe('the files for containers', () => {
   });
 
   it('never make secrets twice: the master keys of a living database would be lost', async () => {
+    const { secrets } = made;
     const before = await fs.readFile(path.join(secrets, 'portcullis.env'), 'utf8');
-    const again = run('sh', [path.join(folder, 'docker', 'setup.sh'), 'https://iot.example.org', 'mqtt.example.org', 'admin@example.org']);
-    await expect(again).rejects.toMatchObject({ code: 1 });
+    await expect(made.again()).rejects.toMatchObject({ code: 1 });
     expect(await fs.readFile(path.join(secrets, 'portcullis.env'), 'utf8')).toBe(before);
     expect((await fs.stat(secrets)).mode & 0o777).toBe(0o700);
   });
 
   it('let the health check through to a listener that demands client certificates, and nobody without one', async () => {
+    const { secrets } = made;
     const read = (name: string) => fs.readFile(path.join(secrets, name));
-    const options = { cert: await read('internal.crt'), key: await read('internal.key'), ca: await read('internal-ca.crt'), requestCert: true, rejectUnauthorized: true };
-    const server = https.createServer(options, (request, response) => response.writeHead(request.url === '/health/live' ? 200 : 500).end());
+    const [cert, key, ca] = await Promise.all(['internal.crt', 'internal.key', 'internal-ca.crt'].map(read));
+    const options = { cert, key, ca, requestCert: true, rejectUnauthorized: true };
+    const server = https.createServer(options, (request, response) => {
+      response.writeHead(request.url === '/health/live' ? 200 : 500).end();
+    });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const port = String((server.address() as AddressInfo).port);
-    const check = (env: Values) => exitCode(process.execPath, [path.join(ROOT, 'docker', 'healthcheck.mjs')], { INTERNAL_HOST: '0.0.0.0', INTERNAL_PORT: port, ...env });
+    const script = path.join(ROOT, 'docker', 'healthcheck.mjs');
+    const check = (env: Values): Promise<number | null> =>
+      exitCode(process.execPath, [script], { INTERNAL_HOST: '0.0.0.0', INTERNAL_PORT: port, ...env });
     try {
-      const shown = { INTERNAL_TLS_CERT: path.join(secrets, 'internal.crt'), INTERNAL_TLS_KEY: path.join(secrets, 'internal.key') };
-      expect(await check(shown)).toBe(0);
+      const own = path.join(secrets, 'internal');
+      expect(await check({ INTERNAL_TLS_CERT: `${own}.crt`, INTERNAL_TLS_KEY: `${own}.key` })).toBe(0);
       expect(await check({})).toBe(1);
     } finally {
       await new Promise((resolve) => server.close(resolve));
@@ -104,8 +92,10 @@ describe('the files for containers', () => {
   });
 
   it('let EMQX know Portcullis by its name, and Portcullis EMQX, by one authority', async () => {
-    const verify = (name: string, purpose: string, ...more: string[]) =>
-      run('openssl', ['verify', '-CAfile', path.join(secrets, 'internal-ca.crt'), '-purpose', purpose, ...more, path.join(secrets, name)]);
+    const { secrets } = made;
+    const authority = path.join(secrets, 'internal-ca.crt');
+    const verify = (name: string, purpose: string, ...more: string[]): Promise<unknown> =>
+      run('openssl', ['verify', '-CAfile', authority, '-purpose', purpose, ...more, path.join(secrets, name)]);
     await verify('internal.crt', 'sslserver', '-verify_hostname', 'portcullis');
     await verify('broker-client.crt', 'sslclient');
     await verify('mqtt.crt', 'sslserver', '-verify_hostname', 'mqtt.example.org');
@@ -125,15 +115,19 @@ describe('the configuration of EMQX', () => {
     const urls = [...text.matchAll(/url = "([^"]+)"/g)].map((match) => match[1]);
     expect(urls).toHaveLength(5);
     expect(urls.filter((url) => !url?.startsWith('https://portcullis:3001/api/v1/internal/mqtt-'))).toEqual([]);
-    expect([...text.matchAll(/ssl \{ enable = true, verify = verify_peer, cacertfile = "[^"]+", certfile = "[^"]+", keyfile = "[^"]+" \}/g)]).toHaveLength(5);
+    const file = '"/etc/portcullis/[^"]+"';
+    const tls = `verify = verify_peer, cacertfile = ${file}, certfile = ${file}, keyfile = ${file}`;
+    const both = new RegExp(`ssl \\{ enable = true, ${tls} \\}`, 'g');
+    expect([...text.matchAll(both)]).toHaveLength(5);
     expect([...text.matchAll(/"x-internal-auth" = "@INTERNAL_AUTH_SECRET@"/g)]).toHaveLength(5);
   });
 
   it('says of each listener that takes clients which proofs belong there', () => {
-    const listeners = [...text.matchAll(/^listeners\.(\w+\.\w+) \{([\s\S]*?)^(?=listeners|authorization)/gm)].map((match) => ({
-      name: match[1],
-      enabled: !String(match[2]).includes('enable = false'),
-      kinds: [...String(match[2]).matchAll(/listener_kind = "(\w+)"/g)].map((kind) => kind[1]),
+    const blocks = [...text.matchAll(/^listeners\.(\w+\.\w+) \{([\s\S]*?)^(?=listeners|authorization)/gm)];
+    const listeners = blocks.map(([, name, block = '']) => ({
+      name,
+      enabled: !block.includes('enable = false'),
+      kinds: [...block.matchAll(/listener_kind = "(\w+)"/g)].map((kind) => kind[1]),
     }));
     expect(listeners).toEqual([
       { name: 'ssl.token', enabled: true, kinds: ['token'] },
@@ -152,58 +146,32 @@ describe('the configuration of EMQX', () => {
 });
 
 describe('the roles of the database', () => {
-  const name = `t_docker_${randomBytes(4).toString('hex')}`;
-  const passwords = Object.fromEntries(ROLES.map((role) => [role, randomBytes(12).toString('hex')])) as Record<(typeof ROLES)[number], string>;
-  let database: Config['database'];
+  let database: ProductionDatabase;
   let pools: Pools;
 
-  function urlOf(role: (typeof ROLES)[number]): string {
-    const url = new URL(serverUrl());
-    url.pathname = `/${name}`;
-    url.username = `${name}_${role}_login`;
-    url.password = passwords[role];
-    return url.href;
-  }
-
   beforeAll(async () => {
-    await administer(serverUrl(), (client) => client.query(`CREATE DATABASE ${name} TEMPLATE template0`));
-    const owner = new URL(serverUrl());
-    owner.pathname = `/${name}`;
-    const bin = await fs.mkdtemp(path.join(os.tmpdir(), 'portcullis-psql-'));
-    await fs.writeFile(path.join(bin, 'psql'), `#!/bin/sh\nexec "${process.execPath}" "${path.join(ROOT, 'test', 'fakes', 'psql.cjs')}" "$@"\n`, { mode: 0o755 });
-    const code = await exitCode('sh', [path.join(ROOT, 'docker', 'postgres', 'init.sh')], {
-      PATH: `${bin}:${process.env['PATH'] ?? ''}`,
-      PSQL_FAKE_URL: owner.href,
-      POSTGRES_DB: name,
-      POSTGRES_USER: 'portcullis',
-      ...Object.fromEntries(ROLES.map((role) => [`PORTCULLIS_${role.toUpperCase()}_PASSWORD`, passwords[role]])),
-    });
-    await fs.rm(bin, { recursive: true });
-    expect(code).toBe(0);
-    database = {
-      migratorUrl: urlOf('migrator'),
-      appUrl: urlOf('app'),
-      gateUrl: urlOf('gate'),
-      readerUrl: urlOf('reader'),
+    database = await createProductionDatabase();
+    const config: Config['database'] = {
+      migratorUrl: database.urlOf('migrator'),
+      appUrl: database.urlOf('app'),
+      gateUrl: database.urlOf('gate'),
+      readerUrl: database.urlOf('reader'),
       ssl: { mode: 'disable' },
       poolSize: 2,
       gatePoolSize: 2,
     };
-    await migrate(database, MIGRATIONS);
-    pools = new Pools({ database } as Config);
+    await migrate(config, MIGRATIONS);
+    pools = new Pools({ database: config } as Config);
   });
 
   afterAll(async () => {
     await pools?.onApplicationShutdown();
-    await administer(serverUrl(), async (client) => {
-      await client.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
-      for (const role of ROLES) await client.query(`DROP ROLE IF EXISTS ${name}_${role}_login, ${name}_${role}`);
-    });
+    await database?.drop();
   });
 
   it('carry a whole installation: the migrator owns the tables, the others read what is theirs', async () => {
-    const { rows } = await pools.gate.query<{ owner: string }>(`SELECT tableowner AS owner FROM pg_tables WHERE schemaname = 'public' GROUP BY 1`);
-    expect(rows).toEqual([{ owner: `${name}_migrator` }]);
+    const owners = `SELECT DISTINCT tableowner AS owner FROM pg_tables WHERE schemaname = 'public'`;
+    expect((await pools.gate.query(owners)).rows).toEqual([{ owner: `${database.name}_migrator` }]);
     expect((await pools.gate.query('SELECT slug FROM tenants')).rows).toEqual([{ slug: 'default' }]);
     expect((await pools.reader.query('SELECT slug FROM tenants')).rows).toEqual([{ slug: 'default' }]);
     expect((await pools.app.query('SELECT slug FROM tenants')).rows).toEqual([]);
@@ -229,24 +197,15 @@ describe('the roles of the database', () => {
     await expect(pools.app.query('CREATE TABLE mine (id int)')).rejects.toMatchObject({ code: '42501' });
   });
 
-  it.each(ROLES.filter((role) => role !== 'migrator'))('let %s climb into no other role', async (role) => {
-    const client = new pg.Client(urlOf(role));
+  it.each<DatabaseRole>(['app', 'gate', 'reader'])('let %s climb into no other role', async (role) => {
+    const client = new pg.Client(database.urlOf(role));
     await client.connect();
     try {
-      for (const other of ROLES.filter((candidate) => candidate !== role)) {
-        await expect(client.query(`SET ROLE ${name}_${other}`)).rejects.toMatchObject({ code: '42501' });
+      for (const other of DATABASE_ROLES.filter((candidate) => candidate !== role)) {
+        await expect(client.query(`SET ROLE ${database.name}_${other}`)).rejects.toMatchObject({ code: '42501' });
       }
     } finally {
       await client.end();
     }
   });
 });
-
-/** Runs a program with this environment alone (and PATH) and answers its exit code. */
-function exitCode(command: string, words: readonly string[], env: Values): Promise<number | null> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, words, { env: { PATH: process.env['PATH'] ?? '', ...env }, stdio: ['ignore', 'ignore', 'pipe'] });
-    child.once('error', reject);
-    child.once('close', resolve);
-  });
-}

@@ -34,7 +34,8 @@ describe('the tour of the README', () => {
     installation = await Installation.start(dataDir, ports);
     password = /^ {2}password {2}(\S+) /m.exec(installation.output)?.[1] ?? '';
     // One shell for all of it, as a reader has; the last line hands over what later tests need.
-    const script = [...(await tourBlocks()), 'echo "$ID $SECRET $(field access_token <<< "$DEVICE")"\n'].join(`echo '${MARK}'\n`);
+    const handOver = 'echo "$ID $SECRET $(field access_token <<< "$DEVICE")"\n';
+    const script = [...(await tourBlocks()), handOver].join(`echo '${MARK}'\n`);
     const { stdout, stderr } = await run('bash', ['--norc', '-c', script], {
       cwd: ROOT,
       env: {
@@ -59,7 +60,8 @@ describe('the tour of the README', () => {
   });
 
   it('1 logs the first admin in', () => {
-    expect(JSON.parse(printed[1] ?? '')).toMatchObject({ email: 'admin@localhost.localdomain', role: 'ADMIN', tenant: { slug: 'default' } });
+    const me: unknown = JSON.parse(printed[1] ?? '');
+    expect(me).toMatchObject({ email: 'admin@localhost.localdomain', role: 'ADMIN', tenant: { slug: 'default' } });
   });
 
   it('2 registers a device and tells where it connects and what it may', () => {
@@ -76,7 +78,11 @@ describe('the tour of the README', () => {
     const [refused, acknowledged, explained = ''] = String(printed[4]).split('\n');
     expect(refused).toMatch(/Subscribe error/);
     expect(acknowledged).toBe('ok');
-    expect(JSON.parse(explained)).toMatchObject({ result: 'deny', reason: 'TOPIC_NOT_GRANTED', nearest: { rule: { action: 'publish' } } });
+    expect(JSON.parse(explained)).toMatchObject({
+      result: 'deny',
+      reason: 'TOPIC_NOT_GRANTED',
+      nearest: { rule: { action: 'publish' } },
+    });
   });
 
   it('5 cuts its session when it is suspended, and refuses its return', () => {
@@ -87,7 +93,12 @@ describe('the tour of the README', () => {
   it('6 finds all of it in the audit log', () => {
     const rows = String(printed[6]).trim().split('\n').map((row) => row.split('  ').slice(1).join(' ').trim());
     expect(rows).toEqual(expect.arrayContaining([
-      'DEVICE_REGISTERED', 'AUTH_SUCCESS', 'ACL_DENIED TOPIC_NOT_GRANTED', 'DEVICE_SUSPENDED stolen', 'DEVICE_EJECTED', 'AUTH_FAILURE DEVICE_SUSPENDED',
+      'DEVICE_REGISTERED',
+      'AUTH_SUCCESS',
+      'ACL_DENIED TOPIC_NOT_GRANTED',
+      'DEVICE_SUSPENDED stolen',
+      'AUTH_FAILURE DEVICE_SUSPENDED',
+      expect.stringMatching(/^DEVICE_EJECTED\b/),
     ]));
   });
 
@@ -95,11 +106,13 @@ describe('the tour of the README', () => {
     let device: { id: string; secret: string; token: string };
     let headers: Record<string, string>;
 
-    const call = (method: string, route: string, body?: unknown): Promise<Response> => fetch(`http://127.0.0.1:${ports.rest}/api/v1/${route}`, {
-      method,
-      headers: { 'content-type': 'application/json', ...headers },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
+    function call(method: string, route: string, body?: unknown): Promise<Response> {
+      return fetch(`http://127.0.0.1:${ports.rest}/api/v1/${route}`, {
+        method,
+        headers: { 'content-type': 'application/json', ...headers },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+    }
 
     beforeAll(async () => {
       const [id = '', secret = '', token = ''] = String(printed[7]).trim().split(' ');
@@ -118,22 +131,25 @@ describe('the tour of the README', () => {
     });
 
     it('the suspension holds', async () => {
-      const connect = TestClient.connect(ports.mqtt, { clientId: device.id, username: device.id, password: device.secret });
+      const { id, secret } = device;
+      const connect = TestClient.connect(ports.mqtt, { clientId: id, username: id, password: secret });
       await expect(connect).rejects.toMatchObject({ code: 5 });
     });
 
     it('secret and token of before let the device in once it is active again', async () => {
-      expect((await call('POST', `devices/${device.id}/activate`, { reason: 'found' })).status).toBe(200);
-      for (const proof of [device.secret, device.token]) {
-        const client = await TestClient.connect(ports.mqtt, { clientId: device.id, username: device.id, password: proof });
-        await client.publish(`devices/${device.id}/telemetry`, 'back');
+      const { id, secret, token } = device;
+      expect((await call('POST', `devices/${id}/activate`, { reason: 'found' })).status).toBe(200);
+      for (const password of [secret, token]) {
+        const client = await TestClient.connect(ports.mqtt, { clientId: id, username: id, password });
+        await client.publish(`devices/${id}/telemetry`, 'back');
         await client.end();
       }
     });
 
     it('the audit log remembers both lives', async () => {
-      const answer = (await (await call('GET', `audit/logs?deviceId=${device.id}`)).json()) as { items: { eventType: string }[] };
-      const types = answer.items.map(({ eventType }) => eventType);
+      const answer = await call('GET', `audit/logs?deviceId=${device.id}`);
+      const { items } = (await answer.json()) as { items: { eventType: string }[] };
+      const types = items.map(({ eventType }) => eventType);
       expect(types).toEqual(expect.arrayContaining(['DEVICE_REGISTERED', 'DEVICE_SUSPENDED', 'DEVICE_ACTIVATED']));
     });
   });
@@ -144,17 +160,31 @@ describe('the tour of the README', () => {
     expect(code).toBe(1);
   }, LIMIT_MS);
 
-  it.each(['rest', 'internal', 'mqtt'] as const)('a taken port (%s) is one sentence that names port and variable, and exit code 1', async (which) => {
-    const variable = { rest: 'PORT', internal: 'INTERNAL_PORT', mqtt: 'MQTT_PORT' }[which];
+  it.each([
+    ['PORT', 'rest'],
+    ['INTERNAL_PORT', 'internal'],
+    ['MQTT_PORT', 'mqtt'],
+  ] as const)('a taken %s is one sentence that names port and variable, and exit code 1', async (variable, which) => {
     const own = await freePorts();
     const holder = net.createServer();
     await new Promise<void>((resolve) => holder.listen(own[which], '127.0.0.1', resolve));
     try {
       const { code, said } = await Installation.startInVain(path.join(folder, which), own);
-      expect(said).toMatch(new RegExp(`^Port ${own[which]} on 127\\.0\\.0\\.1 is in use; set ${variable}\\b[^\\n]*\\.$`));
+      const sentence = `^Port ${own[which]} on 127\\.0\\.0\\.1 is in use; set ${variable}\\b[^\\n]*\\.$`;
+      expect(said).toMatch(new RegExp(sentence));
       expect(code).toBe(1);
     } finally {
       await new Promise((resolve) => holder.close(resolve));
+    }
+  }, LIMIT_MS);
+
+  it('a first start that failed keeps no password to itself: the next one prints it', async () => {
+    // Left by the test of a taken port: started once, in vain, after everything but the last listener was up.
+    const next = await Installation.start(path.join(folder, 'mqtt'), await freePorts());
+    try {
+      expect(next.output).toMatch(/^ {2}password {2}\S{16,}/m);
+    } finally {
+      await next.stop();
     }
   }, LIMIT_MS);
 });

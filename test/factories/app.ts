@@ -5,6 +5,7 @@ import { BrokerDoor } from '../../src/broker/door.js';
 import { EmbeddedBroker } from '../../src/embedded/broker.js';
 import { EmbeddedControl } from '../../src/embedded/embedded-control.js';
 import type { BrokerControl } from '../../src/lifecycle/broker-control.js';
+import { MessageGateway } from '../../src/messages/message-gateway.js';
 import { SystemClock, type Clock } from '../../src/platform/clock/clock.js';
 import type { Config } from '../../src/platform/config/config.js';
 import type { KeyValueStore } from '../../src/platform/redis/key-value.js';
@@ -27,6 +28,8 @@ export interface TestAppOptions {
   readonly control?: BrokerControl;
   /** Also open the embedded broker. */
   readonly broker?: boolean;
+  /** And let the message gateway listen there. */
+  readonly gateway?: boolean;
 }
 
 export interface Reply<T = Record<string, unknown>> {
@@ -75,6 +78,7 @@ export class TestApp {
         logger,
       });
       embedded.attach(broker);
+      if (options.gateway) await app.get(MessageGateway).start({ url: `mqtt://127.0.0.1:${broker.port}`, embedded: true });
     }
     const login = await request<{ access_token: string }>(`${url}/api/v1/auth/login`, 'POST', {}, ADMIN);
     if (login.status !== 200) throw new Error(`the admin cannot log in: ${login.status} ${JSON.stringify(login.body)}`);
@@ -82,6 +86,7 @@ export class TestApp {
   }
 
   async stop(): Promise<void> {
+    await this.app.get(MessageGateway).stop();
     await this.broker?.stop();
     await this.app.close();
     if (this.ownsDatabase) await this.database.drop();
@@ -119,6 +124,7 @@ export interface RegisteredDevice {
   readonly status: string;
   readonly client_secret: string;
   readonly access_token: string;
+  readonly hmac_secret: string;
   readonly mqtt: { readonly topics: { readonly publish: string[]; readonly subscribe: string[] } };
 }
 

@@ -4,7 +4,6 @@ import { CredentialsGate, type Proof, type ProofVerdict } from '../../src/creden
 import { CredentialsModule } from '../../src/credentials/credentials.module.js';
 import { CredentialsService } from '../../src/credentials/credentials.service.js';
 import { SigningKeysService } from '../../src/credentials/signing-keys.service.js';
-import { DeviceEntity } from '../../src/devices/device.entity.js';
 import { DevicesGate } from '../../src/devices/devices.gate.js';
 import { DevicesModule } from '../../src/devices/devices.module.js';
 import { DevicesService } from '../../src/devices/devices.service.js';
@@ -75,7 +74,7 @@ export class CredentialsScene {
       clock,
       store,
       imports: [AuditModule, DevicesModule, CredentialsModule],
-      entities: [DeviceEntity, GroupEntity, ServiceAccountEntity, TopicRuleEntity],
+      entities: [GroupEntity, ServiceAccountEntity, TopicRuleEntity],
       env: { SECRETS_MASTER_KEYS: MASTER_KEY, ...env },
     });
     let tenantId = '';

@@ -4,7 +4,6 @@ import type pg from 'pg';
 import { type Permission, ROLE_BUNDLES } from '../../src/access/permission.js';
 import type { TenantPrincipal } from '../../src/access/principal.js';
 import { AuditService } from '../../src/audit/audit.service.js';
-import { DeviceEntity } from '../../src/devices/device.entity.js';
 import type { DeviceRecord } from '../../src/devices/device.js';
 import { DevicesGate } from '../../src/devices/devices.gate.js';
 import { DevicesModule } from '../../src/devices/devices.module.js';
@@ -55,7 +54,7 @@ export class Registry {
     const module = await openRooms({
       database,
       imports: [DevicesModule],
-      entities: [DeviceEntity, GroupEntity, TopicRuleEntity, ServiceAccountEntity],
+      entities: [GroupEntity, TopicRuleEntity, ServiceAccountEntity],
       ...options,
     });
     const [tenantA = '', tenantB = ''] = await tenantsOf(database);

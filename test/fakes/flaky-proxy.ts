@@ -6,6 +6,9 @@ export class FlakyProxy {
   private readonly server: net.Server;
   private refusing = false;
   private frozen = false;
+  private delayMs = 0;
+  /** Answers kept back while `hold` lasts. */
+  private held: (() => void)[] | undefined;
 
   private constructor(private readonly target: { readonly host: string; readonly port: number }) {
     this.server = net.createServer((client) => this.accept(client));
@@ -41,10 +44,38 @@ export class FlakyProxy {
     this.frozen = true;
   }
 
+  /** What is connected stays so; whoever comes anew is turned away. */
+  refuseNew(): void {
+    this.refusing = true;
+  }
+
+  /** Every piece of an answer takes this long on its way back: a partner that is slow. */
+  slow(ms: number): void {
+    this.delayMs = ms;
+  }
+
+  /** Questions pass, answers wait until `release`. */
+  hold(): void {
+    this.held ??= [];
+  }
+
+  /** How many pieces of answers wait. */
+  get holding(): number {
+    return this.held?.length ?? 0;
+  }
+
+  release(): void {
+    const waiting = this.held ?? [];
+    this.held = undefined;
+    for (const deliver of waiting) deliver();
+  }
+
   /** From here on new connections work. Those that were frozen stay silent until their owner gives them up. */
   heal(): void {
     this.refusing = false;
     this.frozen = false;
+    this.delayMs = 0;
+    this.release();
   }
 
   async close(): Promise<void> {
@@ -74,7 +105,13 @@ export class FlakyProxy {
       if (!silent) to.write(bytes);
     };
     client.on('data', pass(server));
-    server.on('data', pass(client));
+    server.on('data', (bytes: Buffer) => {
+      const deliver = (): void => pass(client)(bytes);
+      if (this.held) this.held.push(deliver);
+      // Timers of one length fire in the order in which they were set, so the order of the bytes stays.
+      else if (this.delayMs > 0) setTimeout(deliver, this.delayMs);
+      else deliver();
+    });
     for (const socket of pair) {
       socket.on('error', () => undefined);
       socket.on('close', () => {

@@ -20,13 +20,17 @@ export interface Failed {
   readonly said: string;
 }
 
-/** An installation as a person starts it: `npm start` in a process of its own, on a data directory of its own. */
+/** An installation as a person starts it: `npm start` in a process of its own, with the environment that it is given. */
 export class Installation {
   private readonly ended: Promise<number | null>;
   output = '';
   private errors = '';
 
-  private constructor(private readonly child: ChildProcess) {
+  /** @param up what it prints when everything is up */
+  private constructor(
+    private readonly child: ChildProcess,
+    private readonly up: RegExp,
+  ) {
     child.stdout?.on('data', (chunk) => (this.output += String(chunk)));
     child.stderr?.on('data', (chunk) => (this.errors += String(chunk)));
     this.ended = new Promise((resolve) => child.once('close', (code) => resolve(code)));
@@ -35,7 +39,7 @@ export class Installation {
   /** Resolves when it is up; rejects with what it said when it ends before. */
   static async start(dataDir: string, ports: Ports, env: Record<string, string> = {}): Promise<Installation> {
     const installation = Installation.launch(dataDir, ports, env);
-    const failed = await Promise.race([installation.up(), installation.ended.then(() => installation.failure())]);
+    const failed = await Promise.race([installation.isUp(), installation.ended.then(() => installation.failure())]);
     if (failed) throw new Error(`it did not start (exit ${failed.code}): ${failed.said}`);
     return installation;
   }
@@ -43,7 +47,7 @@ export class Installation {
   /** Resolves with the failure that is expected; rejects, and ends it, if it starts after all. */
   static async startInVain(dataDir: string, ports: Ports): Promise<Failed> {
     const installation = Installation.launch(dataDir, ports, {});
-    const failed = await Promise.race([installation.up(), installation.ended.then(() => installation.failure())]);
+    const failed = await Promise.race([installation.isUp(), installation.ended.then(() => installation.failure())]);
     if (failed) return failed;
     await installation.kill();
     throw new Error('it started');
@@ -62,7 +66,7 @@ export class Installation {
   }
 
   private static launch(dataDir: string, ports: Ports, env: Record<string, string>): Installation {
-    return new Installation(spawn(process.execPath, [path.join('scripts', 'start.mjs')], {
+    const child = spawn(process.execPath, [path.join('scripts', 'start.mjs')], {
       cwd: ROOT,
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
@@ -74,15 +78,18 @@ export class Installation {
         MQTT_PORT: String(ports.mqtt),
         ...env,
       },
-    }));
+    });
+    // The end of development's banner, or the line that production logs.
+    return new Installation(child, env['NODE_ENV'] === 'production' ? /"msg":"Portcullis is up"/ : /^Try:$/m);
   }
 
-  private async up(): Promise<null> {
+  private async isUp(): Promise<null> {
     await new Promise<void>((resolve, reject) => {
-      const limit = setTimeout(() => reject(new Error(`it is neither up nor down: ${this.output}${this.errors}`)), START_LIMIT_MS);
+      const tooLong = (): void => reject(new Error(`it is neither up nor down: ${this.output}${this.errors}`));
+      const limit = setTimeout(tooLong, START_LIMIT_MS);
       limit.unref();
       const look = (): void => {
-        if (!this.output.includes('Try:\n')) return;
+        if (!this.up.test(this.output)) return;
         clearTimeout(limit);
         resolve();
       };
@@ -93,7 +100,8 @@ export class Installation {
   }
 
   private async failure(): Promise<Failed> {
-    const said = this.errors.split('\n').filter((line) => line.trim() !== '' && !/^(Building…|Waiting for process )/.test(line));
+    const lines = this.errors.split('\n').filter((line) => line.trim() !== '');
+    const said = lines.filter((line) => !/^(Building…|Waiting for process )/.test(line));
     return { code: await this.ended, said: said.join('\n') };
   }
 }

@@ -117,6 +117,14 @@ describe('a rule is refused', () => {
     }
   });
 
+  it('that would let a device speak as if we had verified it, unless the platform says so', async () => {
+    for (const action of ['publish', 'all'] as const) {
+      const rule = { action, topic: 'verified/${tenant.id}/x' };
+      expect(await codeOf(registry.rules.add(me(), device, rule))).toBe('RULE_OUTSIDE_TENANT');
+      expect(await codeOf(registry.rules.add(platform(), service, rule))).toBe('NO_ERROR');
+    }
+  });
+
   it('for an owner of another tenant, and where it is not the owner\'s', async () => {
     const rule = await add(device, 't/${tenant.id}/x');
     const stranger = admin(registry.tenantB);

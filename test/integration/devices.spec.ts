@@ -112,7 +112,7 @@ describe('a device', () => {
   it('reports itself without its facts growing a version', async () => {
     const device = await registry.device();
     const seen = new Date('2026-05-01T10:00:00.123Z');
-    await registry.in(registry.tenantA, (tx) => registry.devices.recordReport(tx, device.id, seen, 'ONLINE'));
+    await registry.in(registry.tenantA, (tx) => registry.devices.recordReport(tx, device.id, seen, { status: 'ONLINE', at: seen }));
     await registry.in(registry.tenantA, (tx) => registry.devices.recordReport(tx, device.id, new Date('2026-04-01T00:00:00Z')));
     expect(await reread(device)).toEqual({ ...device, lastSeenAt: seen, reportedStatus: 'ONLINE' });
   });

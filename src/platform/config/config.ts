@@ -54,6 +54,8 @@ export interface Config {
     readonly external: { readonly mtls: number; readonly tls: number; readonly wss: number };
     /** Management API of EMQX. */
     readonly emqx?: { readonly url: string; readonly key: string; readonly secret: string };
+    /** Findings of the broker linter that are borne; checked against the known ones by the linter. */
+    readonly lintWaived: readonly string[];
     readonly topicPrefix: string;
     readonly topicProfile: TopicProfile;
   };
@@ -69,6 +71,12 @@ export interface Config {
     readonly authFailurePolicy: 'possession' | 'strict';
     readonly staleFactsMaxMs: number;
     readonly sessionMaxMs: number;
+  };
+  readonly messages: {
+    /** False only in development: unsigned messages are let through, marked. */
+    readonly requireSignatures: boolean;
+    /** Name of this instance among those of one installation, the same after a restart. */
+    readonly gatewayId: string;
   };
   readonly bootstrap: { readonly email: string; readonly password?: string };
 }

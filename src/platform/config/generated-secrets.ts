@@ -32,7 +32,7 @@ function readExisting(file: string): GeneratedSecrets {
   // A broken file must stop the start: new master keys would make every sealed row unreadable.
   const parsed: unknown = JSON.parse(text);
   if (parsed === null || typeof parsed !== 'object') throw new Error(`${file} is not a secrets file`);
-  return parsed as GeneratedSecrets;
+  return parsed;
 }
 
 function generate(name: (typeof GENERATED_VARIABLES)[number]): string {

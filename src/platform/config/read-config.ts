@@ -1,4 +1,6 @@
+import { hash } from 'node:crypto';
 import { isIP } from 'node:net';
+import { hostname } from 'node:os';
 import path from 'node:path';
 import type { Config, MasterKey, TokenProfile } from './config.js';
 import type { Environment } from './environment.js';
@@ -71,6 +73,7 @@ export function readConfig(given: Environment, generated: GeneratedSecrets = {},
         wss: reader.integer('MQTT_WSS_PORT', 8084, 1, MAX_PORT),
       },
       emqx: readEmqxApi(reader),
+      lintWaived: reader.list('BROKER_LINT_WAIVE'),
       topicPrefix: readTopicPrefix(reader),
       topicProfile: reader.choice('TOPIC_PROFILE', ['directional', 'namespace']),
     },
@@ -93,6 +96,7 @@ export function readConfig(given: Environment, generated: GeneratedSecrets = {},
       staleFactsMaxMs: reader.integer('STALE_FACTS_MAX', 60, 0, 3_600) * 1000,
       sessionMaxMs: reader.integer('SESSION_MAX', 86_400, 60, 30 * 86_400) * 1000,
     },
+    messages: { requireSignatures: reader.choice('REQUIRE_HMAC_SIGNATURES', ['true', 'false']) === 'true', gatewayId: readGatewayId(reader) },
     bootstrap: {
       email: reader.text('ADMIN_EMAIL') ?? 'admin@localhost.localdomain',
       password: reader.text('ADMIN_PASSWORD'),
@@ -143,6 +147,7 @@ function checkProduction(reader: Reader, config: Config): void {
     // One owner's URL is a convenience of development: in production SET ROLE could climb back to it.
     if (value === undefined) reader.complain(name, 'is required in production');
   }
+  if (!config.messages.requireSignatures) reader.complain('REQUIRE_HMAC_SIGNATURES', 'must be true in production');
   if (config.mail.smtpUrl !== undefined && reader.text('MAIL_FROM') === undefined) {
     reader.complain('MAIL_FROM', 'is required in production with SMTP_URL');
   }
@@ -170,6 +175,17 @@ function readInternalTls(reader: Reader): Config['internal']['tls'] {
   if (!key) reader.complain('INTERNAL_TLS_KEY', 'is required with the other INTERNAL_TLS_ variables');
   if (!clientCa) reader.complain('INTERNAL_TLS_CLIENT_CA', 'is required with the other INTERNAL_TLS_ variables');
   return { cert: cert ?? '', key: key ?? '', clientCa: clientCa ?? '' };
+}
+
+/**
+ * The management API alone, for a command that needs nothing else.
+ * @throws ConfigError when only a part of it is given.
+ */
+export function emqxApiOf(env: Environment): Config['mqtt']['emqx'] {
+  const reader = new Reader(env);
+  const api = readEmqxApi(reader);
+  if (reader.problems.length > 0) throw new ConfigError(reader.problems);
+  return api;
 }
 
 function readEmqxApi(reader: Reader): Config['mqtt']['emqx'] {
@@ -209,6 +225,14 @@ function readTopicPrefix(reader: Reader): string {
   if (!plain) reader.complain('MQTT_TOPIC_PREFIX', 'must be levels of letters, digits, _ and -, separated by /');
   if (['verified', 't'].includes(levels[0] ?? '')) reader.complain('MQTT_TOPIC_PREFIX', 'must not start with verified or t');
   return prefix;
+}
+
+/** Part of MQTT client ids, which other brokers keep sessions under: short and plain. */
+function readGatewayId(reader: Reader): string {
+  const given = reader.text('GATEWAY_ID');
+  if (given === undefined) return hash('sha256', `${hostname()}:${reader.text('INTERNAL_PORT') ?? '3001'}`, 'hex').slice(0, 12);
+  if (!/^[A-Za-z0-9_]{1,16}$/.test(given)) reader.complain('GATEWAY_ID', 'must be 1 to 16 letters, digits and _');
+  return given;
 }
 
 function readTokenProfiles(reader: Reader): TokenProfile[] {

@@ -82,6 +82,26 @@ export class DataKeys {
     return openBytes(key.key, aad(context, id), sealed.subarray(1 + KEY_ID_BYTES));
   }
 
+  /**
+   * Wraps every data key anew under the first master key, one statement each: it may be broken off at any moment and begun again.
+   * What the keys sealed stays as it is. @returns how many were wrapped anew
+   */
+  async rewrap(onProgress: (done: number, total: number) => void = () => undefined): Promise<number> {
+    const [master] = this.config.masterKeys;
+    if (!master) throw new Error('no master key is configured');
+    const { rows } = await this.pools.app.query<{ id: string }>('SELECT id FROM data_keys WHERE master_kid <> $1 ORDER BY created_at, id', [master.kid]);
+    let done = 0;
+    for (const { id } of rows) {
+      const key = await this.read(this.pools.app, 'id = $1', id);
+      if (!key) throw new Error(`the data key ${id} has vanished`);
+      const wrapped = sealBytes(master.key, wrapContext(id, key.purpose, master.kid), key.key);
+      await this.pools.app.query('UPDATE data_keys SET master_kid = $2, wrapped = $3 WHERE id = $1', [id, master.kid, wrapped]);
+      done += 1;
+      onProgress(done, rows.length);
+    }
+    return done;
+  }
+
   private async create(purpose: string): Promise<DataKey> {
     const id = randomUUID();
     const [master] = this.config.masterKeys;

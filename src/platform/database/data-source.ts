@@ -21,7 +21,8 @@ export function appDataSource(database: Config['database'], entities: readonly E
     extra: {
       max: database.poolSize,
       options,
-      connectionTimeoutMillis: 3_000,
+      // A person waits for a free connection rather than being told to come back.
+      connectionTimeoutMillis: 10_000,
       statement_timeout: STATEMENT_TIMEOUT_MS,
       query_timeout: STATEMENT_TIMEOUT_MS + 500,
       keepAlive: true,

@@ -28,5 +28,5 @@ function postgresError(error: unknown): { code?: string; constraint?: string } |
   // TypeORM wraps the driver's error and copies its fields, but not always.
   const driver = (error as { driverError?: unknown }).driverError;
   const source = driver !== null && typeof driver === 'object' ? driver : error;
-  return source as { code?: string; constraint?: string };
+  return source;
 }

@@ -9,6 +9,7 @@ import type { RoleNames } from './roles.js';
 const GATE_TIMEOUT_MS = 1_500;
 const APP_TIMEOUT_MS = 15_000;
 const CONNECT_TIMEOUT_MS = 3_000;
+const READER_CONNECTIONS = 6;
 
 /**
  * Plain `pg` pools, one a role. The gate's is small and its own, so that REST load cannot starve the broker's answers.
@@ -23,7 +24,8 @@ export class Pools implements OnApplicationShutdown {
   constructor(@Inject(CONFIG) config: Config) {
     this.app = open(config, 'app', 3, APP_TIMEOUT_MS);
     this.gate = open(config, 'gate', config.database.gatePoolSize, GATE_TIMEOUT_MS);
-    this.reader = open(config, 'reader', 2, APP_TIMEOUT_MS);
+    // Every authenticated request looks its principal up here.
+    this.reader = open(config, 'reader', READER_CONNECTIONS, APP_TIMEOUT_MS);
   }
 
   async onApplicationShutdown(): Promise<void> {

@@ -123,14 +123,14 @@ export function ListField<const T extends readonly [string, ...string[]]>(
     : item === 'text' ? [IsString(each), Length(1, itemMax, each), Matches(CLEAN_TEXT, each)]
       : [IsIn(item.enum, each)];
   const items = item === 'uuid' ? { type: 'string', format: 'uuid' } : item === 'text' ? { type: 'string' } : { type: 'string', enum: [...item.enum] };
-  return field(options, { type: 'array', items, maxItems: max } as ApiPropertyOptions, IsArray(), ArrayMaxSize(max), ArrayUnique(), ...validators);
+  return field(options, { type: 'array', items, maxItems: max }, IsArray(), ArrayMaxSize(max), ArrayUnique(), ...validators);
 }
 
 export function IntegerListField(options: FieldOptions & { min: number; max: number; maxItems: number }): PropertyDecorator {
   const { min, max, maxItems } = options;
   return field(
     options,
-    { type: 'array', items: { type: 'integer', minimum: min, maximum: max }, maxItems } as ApiPropertyOptions,
+    { type: 'array', items: { type: 'integer', minimum: min, maximum: max }, maxItems },
     IsArray(),
     ArrayMaxSize(maxItems),
     ArrayUnique(),
@@ -146,7 +146,7 @@ export function ObjectField(type: () => new () => object, options: FieldOptions 
   return applyDecorators(
     field(
       options,
-      { type, ...(list ? { isArray: true } : {}) } as ApiPropertyOptions,
+      { type, ...(list ? { isArray: true } : {}) },
       // An array in place of an object would pass class-validator unvalidated.
       ...(list ? [IsArray(), ArrayMaxSize(max), IsObject({ each: true })] : [IsObject()]),
       ValidateNested(list ? { each: true } : {}),

@@ -74,14 +74,12 @@ export class CacheStore<T> {
       this.count('store_error');
       return false;
     }
-    try {
-      if (this.store.shared && version > 0) await this.store.writeIfNewer(this.sealer.key(id), version - 1, null, ttlMs);
-      await this.store.publish(this.channel, this.sealer.announce(id, version));
-      return true;
-    } catch {
-      this.count('store_error');
-      return false;
-    }
+    // One failing is no reason to leave out the other.
+    const buried = !this.store.shared || version === 0
+      || (await done(this.store.writeIfNewer(this.sealer.key(id), version - 1, null, ttlMs)));
+    const told = await done(this.store.publish(this.channel, this.sealer.announce(id, version)));
+    if (!buried || !told) this.count('store_error');
+    return buried && told;
   }
 
   async listen(handler: (id: string, version: number) => void): Promise<void> {
@@ -110,4 +108,8 @@ export class CacheStore<T> {
     this.count('store_error');
     return { floor: 0, answered: false };
   }
+}
+
+function done(work: Promise<unknown>): Promise<boolean> {
+  return work.then(() => true, () => false);
 }

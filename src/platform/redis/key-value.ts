@@ -20,6 +20,12 @@ export interface Versioned {
   readonly value: string | null;
 }
 
+/**
+ * What a claim found. `claimed`: it is the caller's turn. `held`: the same mark is under way at another owner. `done`: the same mark
+ * was settled. `other`: the key stands under another mark.
+ */
+export type Claim = 'claimed' | 'held' | 'done' | 'other';
+
 /** A window counts exactly up to this many; beyond it the count stands still, so that a key stays small. */
 export const WINDOW_CAP = 128;
 
@@ -90,6 +96,15 @@ export abstract class KeyValueStore {
 
   /** Gives the lease up if `owner` still holds it. */
   abstract release(key: string, owner: string): Promise<void>;
+
+  /**
+   * Takes a key for the work that `mark` names, at most once at a time and never again once settled. The key stays for `ttlMs`;
+   * unless it was settled, another owner may take it over with the same mark when `leaseMs` are over.
+   */
+  abstract claim(key: string, mark: string, owner: string, leaseMs: number, ttlMs: number): Promise<Claim>;
+
+  /** The work that `mark` names is done, whoever did it: from now on a claim answers `done` or `other`. */
+  abstract settle(key: string, mark: string, ttlMs: number): Promise<void>;
 
   abstract publish(channel: string, message: string): Promise<void>;
 

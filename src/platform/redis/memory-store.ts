@@ -3,6 +3,7 @@ import { addToWindow, checkRate, gcraPeek, gcraSpend } from './gcra.js';
 import {
   checkTtl,
   checkVersion,
+  type Claim,
   KeyValueStore,
   type Rate,
   type Spent,
@@ -98,6 +99,7 @@ export class MemoryStore extends KeyValueStore {
   private readonly versions: Shelf<Versioned & Expiring>;
   private readonly values: Shelf<{ value: string } & Expiring>;
   private readonly leases: Shelf<{ owner: string } & Expiring>;
+  private readonly claims: Shelf<{ mark: string; owner: string; leaseEnd: number; done: boolean } & Expiring>;
   private readonly rates: Lru<string, number>;
   private readonly windows: Lru<string, number[]>;
   private readonly handlers = new Map<string, ((message: string) => void)[]>();
@@ -110,6 +112,7 @@ export class MemoryStore extends KeyValueStore {
     this.versions = new Shelf(maxEntries);
     this.values = new Shelf(maxEntries);
     this.leases = new Shelf(maxEntries);
+    this.claims = new Shelf(maxEntries);
     this.rates = new Lru(maxEntries);
     // A window holds up to 128 times, a rate holds one.
     this.windows = new Lru(Math.max(1, Math.floor(maxEntries / 8)));
@@ -117,7 +120,7 @@ export class MemoryStore extends KeyValueStore {
 
   /** Entries held now, the dead ones that were not swept yet included. */
   get size(): number {
-    return this.versions.size + this.values.size + this.leases.size + this.rates.size + this.windows.size;
+    return this.versions.size + this.values.size + this.leases.size + this.claims.size + this.rates.size + this.windows.size;
   }
 
   override async readVersioned(key: string): Promise<Versioned | null> {
@@ -189,6 +192,27 @@ export class MemoryStore extends KeyValueStore {
     if (this.leases.read(key, this.clock.now())?.owner === owner) this.leases.delete(key);
   }
 
+  override async claim(key: string, mark: string, owner: string, leaseMs: number, ttlMs: number): Promise<Claim> {
+    const now = this.clock.now();
+    const expiresAt = now + checkTtl(ttlMs);
+    const leaseEnd = now + checkTtl(leaseMs);
+    const held = this.claims.read(key, now);
+    if (held !== undefined) {
+      if (held.mark !== mark) return 'other';
+      if (held.done) return 'done';
+      if (held.owner !== owner && held.leaseEnd > now) return 'held';
+    }
+    this.claims.write(key, { mark, owner, leaseEnd, done: false, expiresAt }, now);
+    return 'claimed';
+  }
+
+  override async settle(key: string, mark: string, ttlMs: number): Promise<void> {
+    const now = this.clock.now();
+    const expiresAt = now + checkTtl(ttlMs);
+    const held = this.claims.read(key, now);
+    if (held === undefined || held.mark === mark) this.claims.write(key, { mark, owner: '', leaseEnd: 0, done: true, expiresAt }, now);
+  }
+
   override async publish(channel: string, message: string): Promise<void> {
     // As with Redis, nobody hears inside the call that published.
     await Promise.resolve();
@@ -223,6 +247,7 @@ export class MemoryStore extends KeyValueStore {
     this.versions.clear();
     this.values.clear();
     this.leases.clear();
+    this.claims.clear();
     this.rates.clear();
     this.windows.clear();
     this.handlers.clear();

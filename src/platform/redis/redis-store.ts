@@ -4,6 +4,7 @@ import { checkRate } from './gcra.js';
 import {
   checkTtl,
   checkVersion,
+  type Claim,
   KeyValueStore,
   type Rate,
   type Spent,
@@ -43,6 +44,8 @@ export interface EvictionReport {
   readonly problem: string | null;
 }
 
+/** What the script answers, by number. */
+const CLAIMS: readonly Claim[] = ['claimed', 'held', 'done', 'other'];
 /** Failures in a row after which commands are no longer tried until the heartbeat has got an answer. */
 const TRIP_AFTER = 3;
 
@@ -174,6 +177,18 @@ export class RedisStore extends KeyValueStore {
     await this.run(() => this.redis.pcRelease(this.key('l', key), owner));
   }
 
+  override async claim(key: string, mark: string, owner: string, leaseMs: number, ttlMs: number): Promise<Claim> {
+    checkTtl(leaseMs);
+    checkTtl(ttlMs);
+    const answer = await this.run(() => this.redis.pcClaim(this.key('c', key), mark, owner, leaseMs, ttlMs, this.now()));
+    return CLAIMS[answer] ?? 'other';
+  }
+
+  override async settle(key: string, mark: string, ttlMs: number): Promise<void> {
+    checkTtl(ttlMs);
+    await this.run(() => this.redis.pcSettle(this.key('c', key), mark, ttlMs));
+  }
+
   override async publish(channel: string, message: string): Promise<void> {
     await this.run(() => this.redis.publish(this.subscriber.channelName(channel), message));
   }
@@ -246,7 +261,7 @@ export class RedisStore extends KeyValueStore {
     return this.clock?.now() ?? '';
   }
 
-  private key(family: 'v' | 's' | 'g' | 'w' | 'l', key: string): string {
+  private key(family: 'v' | 's' | 'g' | 'w' | 'l' | 'c', key: string): string {
     return `${this.prefix}${family}:${key}`;
   }
 

@@ -15,7 +15,11 @@ local function clock(given)
 end
 `;
 
-/** A stored versioned value is "<version>:v<value>", a tombstone "<version>:t". Sixteen digits hold every safe integer. */
+/**
+ * A stored versioned value is "<version>:v<value>", a tombstone "<version>:t". Sixteen digits hold every safe integer.
+ * A tombstone is written even when Redis is full: it weighs nothing, and without it the outdated value would be read on. Redis
+ * refuses only a script's first write for want of memory, and DEL never.
+ */
 const WRITE_IF_NEWER = `
 local head = redis.call('GETRANGE', KEYS[1], 0, 17)
 if head ~= '' then
@@ -24,6 +28,7 @@ if head ~= '' then
   if stored > offered then return 0 end
   if stored == offered and kind == 't' and ARGV[2] == 'v' then return 0 end
 end
+if ARGV[2] == 't' then redis.call('DEL', KEYS[1]) end
 redis.call('SET', KEYS[1], ARGV[1] .. ':' .. ARGV[2] .. ARGV[3], 'PX', ARGV[4])
 return 1
 `;
@@ -84,6 +89,32 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1
 `;
 
+/**
+ * A hash: mark, owner, the end of the lease; owner is empty once settled. ARGV: mark, owner, lease, ttl, now.
+ * Answers 0 claimed, 1 held, 2 done, 3 other.
+ */
+const CLAIM = `${NOW}
+local now = clock(ARGV[5])
+local held = redis.call('HMGET', KEYS[1], 'mark', 'owner', 'lease')
+if held[1] then
+  if held[1] ~= ARGV[1] then return 3 end
+  if held[2] == '' then return 2 end
+  if held[2] ~= ARGV[2] and tonumber(held[3]) > now then return 1 end
+end
+redis.call('HSET', KEYS[1], 'mark', ARGV[1], 'owner', ARGV[2], 'lease', string.format('%.0f', now + tonumber(ARGV[3])))
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return 0
+`;
+
+/** ARGV: mark, ttl. */
+const SETTLE = `
+local mark = redis.call('HGET', KEYS[1], 'mark')
+if mark and mark ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'mark', ARGV[1], 'owner', '', 'lease', '0')
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return 1
+`;
+
 /** The commands that `defineScripts` adds. */
 export interface ScriptCommands {
   pcWriteIfNewer(key: string, version: number, kind: 'v' | 't', value: string, ttlMs: number): Promise<number>;
@@ -98,6 +129,8 @@ export interface ScriptCommands {
   pcCountInWindow(key: string, windowMs: number, now: number | ''): Promise<number>;
   pcLease(key: string, owner: string, ttlMs: number): Promise<number>;
   pcRelease(key: string, owner: string): Promise<number>;
+  pcClaim(key: string, mark: string, owner: string, leaseMs: number, ttlMs: number, now: number | ''): Promise<number>;
+  pcSettle(key: string, mark: string, ttlMs: number): Promise<number>;
 }
 
 /** Teaches a connection the scripts; they travel by hash and are sent again where Redis has forgotten them. */
@@ -107,5 +140,7 @@ export function defineScripts(redis: Redis): Redis & ScriptCommands {
   redis.defineCommand('pcCountInWindow', { numberOfKeys: 1, lua: COUNT_IN_WINDOW });
   redis.defineCommand('pcLease', { numberOfKeys: 1, lua: LEASE });
   redis.defineCommand('pcRelease', { numberOfKeys: 1, lua: RELEASE });
+  redis.defineCommand('pcClaim', { numberOfKeys: 1, lua: CLAIM });
+  redis.defineCommand('pcSettle', { numberOfKeys: 1, lua: SETTLE });
   return redis as Redis & ScriptCommands;
 }

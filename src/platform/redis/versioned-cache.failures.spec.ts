@@ -241,7 +241,26 @@ describe('VersionedCache', () => {
       expect(source.reads).toBe(reads + 1);
       source.down = false;
       clock.advance(500);
+      // Tried aside, so that who comes first waits for nothing either.
+      expect((await cache.get(ID)).stale).toBe(true);
+      await new Promise(setImmediate);
+      expect(source.reads).toBe(reads + 2);
       expect((await cache.get(ID)).stale).toBe(false);
+    });
+
+    it('holds up nobody who can be served while the source hangs', async () => {
+      const cache = await scene.cache();
+      await cache.get(ID);
+      clock.advance(31_000);
+      source.down = true;
+      await cache.get(ID);
+      clock.advance(500);
+      const hanging = jest.spyOn(source, 'load').mockReturnValue(new Promise(() => undefined));
+      for (let i = 0; i < 3; i += 1) {
+        expect((await cache.get(ID)).stale).toBe(true);
+        clock.advance(500);
+      }
+      expect(hanging).toHaveBeenCalledTimes(1);
     });
 
     it('a limit shorter than the fresh time shortens the fresh time', async () => {

@@ -68,8 +68,10 @@ interface Pending<T> {
 const MAX_ATTEMPTS = 4;
 /** A confirmation from a clock that is ahead of ours by more than this is not believed. */
 const MAX_SKEW_MS = 5_000;
-/** After a failure of the source it is left alone this long by whoever can be served without it. */
+/** After a failure of the source it is left alone this long, and then tried aside, by whoever can be served without it. */
 const SOURCE_PAUSE_MS = 500;
+/** So long after its last failure nobody who can be served without the source waits for it. */
+const SOURCE_DOUBT_MS = 5_000;
 
 /**
  * Facts by id with a version that every change raises: process memory → shared store → source.
@@ -91,6 +93,8 @@ export class VersionedCache<T, P = unknown> {
   /** What the store holds from this time or before may have missed an invalidation that a gap kept from it. */
   private trustedSince = 0;
   private sourcePausedUntil = 0;
+  private sourceDoubtedUntil = 0;
+  private trying = false;
   private listening: boolean;
   private readonly freshMs: number;
   private readonly missMs: number;
@@ -196,9 +200,12 @@ export class VersionedCache<T, P = unknown> {
       this.count('store');
       return answer(this.remember(id, { ...stored.entry, generation }), false);
     }
-    if (this.options.clock.now() < this.sourcePausedUntil) {
+    if (this.options.clock.now() < this.sourceDoubtedUntil) {
       const last = this.lastResort(id, stored, pending);
-      if (last) return answer(last, true);
+      if (last) {
+        this.trySource(id);
+        return answer(last, true);
+      }
     }
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
       const { floor } = pending;
@@ -209,7 +216,7 @@ export class VersionedCache<T, P = unknown> {
       } catch (error) {
         return this.withoutSource(id, stored, pending, error);
       }
-      this.sourcePausedUntil = 0;
+      this.sourceDoubtedUntil = 0;
       if (found === null) {
         // "No such thing" has no version: it counts if nothing was heard while it was asked for.
         if (pending.floor !== floor) continue;
@@ -240,12 +247,27 @@ export class VersionedCache<T, P = unknown> {
     error: unknown,
   ): Promise<Cached<T>> {
     this.count('source_error');
-    this.sourcePausedUntil = this.options.clock.now() + SOURCE_PAUSE_MS;
+    this.sourceFailed();
     // The source may have taken long to fail, and who does not hear has to look what was buried meanwhile.
     const stored = this.hearing ? before : await this.shared.read(id);
     const last = this.lastResort(id, stored, pending);
     if (last) return answer(last, true);
     throw error;
+  }
+
+  private sourceFailed(): void {
+    const now = this.options.clock.now();
+    this.sourcePausedUntil = now + SOURCE_PAUSE_MS;
+    this.sourceDoubtedUntil = now + SOURCE_DOUBT_MS;
+  }
+
+  /** Finds out, without anybody waiting for it, whether the source is back: one that hangs would hold up every answer. */
+  private trySource(id: string): void {
+    if (this.trying || this.options.clock.now() < this.sourcePausedUntil) return;
+    this.trying = true;
+    this.options.load(id)
+      .then(() => (this.sourceDoubtedUntil = 0), () => this.sourceFailed())
+      .finally(() => (this.trying = false));
   }
 
   /**

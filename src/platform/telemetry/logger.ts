@@ -7,11 +7,30 @@ const SECRET_FIELDS = [
   'adminKey', 'x-admin-key', 'x-internal-auth', 'x-csrf-token', 'set-cookie', 'url_with_password',
 ];
 
+/**
+ * What the log keeps of an error. A database error bears the statement's parameters (password hashes, digests), a fetch error its
+ * request: only members that are known to be harmless are taken over.
+ */
+export function describeError(thrown: unknown): unknown {
+  if (!(thrown instanceof Error)) return typeof thrown === 'string' ? thrown : String(thrown);
+  const { code, constraint, table } = ((thrown as { driverError?: object }).driverError ?? thrown) as Record<string, unknown>;
+  return {
+    type: thrown.name,
+    message: thrown.message,
+    stack: thrown.stack,
+    ...(typeof code === 'string' ? { code } : {}),
+    ...(typeof constraint === 'string' ? { constraint } : {}),
+    ...(typeof table === 'string' ? { table } : {}),
+    ...(thrown.cause === undefined ? {} : { cause: describeError(thrown.cause) }),
+  };
+}
+
 /** The process's logger: JSON lines, request id of the current request, secrets redacted. */
 export const logger: Logger = pino({
   level: 'info',
   base: undefined,
   timestamp: pino.stdTimeFunctions.isoTime,
+  serializers: { err: describeError },
   mixin: () => {
     const context = requestContext();
     return context ? { requestId: context.requestId } : {};

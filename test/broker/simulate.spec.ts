@@ -1,0 +1,43 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { ADMIN, TestApp } from '../factories/app.js';
+
+const run = promisify(execFile);
+
+describe('npm run simulate', () => {
+  let app: TestApp;
+
+  beforeAll(async () => {
+    app = await TestApp.start({ broker: true, gateway: true });
+  });
+
+  afterAll(() => app.stop());
+
+  it('registers devices that send signed telemetry and answer commands; what misbehaves stands in the log', async () => {
+    const words = [
+      'scripts/simulate.mjs', '--devices', '3', '--interval', '100', '--seconds', '4', '--misbehave', 'replay', '--api', app.url,
+      '--mqtt', `mqtt://127.0.0.1:${app.broker?.port ?? 0}`, '--email', ADMIN.email, '--password', ADMIN.password,
+    ];
+    const simulation = run(process.execPath, words);
+    let commandId = '';
+    let deviceId = '';
+    while (commandId === '') {
+      const { body } = await app.call<{ items: { id: string; slug: string; reportedStatus: string | null }[] }>('GET', '/devices?q=sim-');
+      const ready = body.items.find(({ slug, reportedStatus }) => slug.endsWith('-1') && reportedStatus === 'ONLINE');
+      if (ready === undefined) {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        continue;
+      }
+      deviceId = ready.id;
+      commandId = (await app.call<{ id: string }>('POST', `/devices/${deviceId}/commands`, { type: 'blink', payload: { times: 3 } })).body.id;
+    }
+    const summary = JSON.parse((await simulation).stdout.trim().split('\n').at(-1) ?? '') as Record<string, number>;
+    expect(summary).toMatchObject({ devices: 3, errors: 0, refusedCommands: 0 });
+    expect(summary['acknowledged']).toBe(summary['sent']);
+    expect(summary['commands']).toBeGreaterThan(0);
+    expect(summary['misbehaved']).toBeGreaterThan(0);
+    expect((await app.call('GET', `/devices/${deviceId}/commands/${commandId}`)).body).toMatchObject({ status: 'ACKED' });
+    const { body } = await app.call<{ items: object[] }>('GET', '/audit/logs?eventType=REPLAY_DETECTED');
+    expect(body.items.length).toBeGreaterThan(0);
+  });
+});

@@ -1,5 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
+import type { Permission } from '../access/permission.js';
 import type { Principal } from '../access/principal.js';
 import { Clock } from '../platform/clock/clock.js';
 import { DataKeys } from '../platform/crypto/data-keys.js';
@@ -58,5 +59,12 @@ export class PatJudge {
       credentialId: pat.id,
       tenantFrozen: pat.tenantFrozen,
     };
+  }
+
+  /** Whether a token that was judged before would be let in for this now, on a route that names no object. */
+  async stillMay({ credentialId, tenantId }: Principal, permission: Permission): Promise<boolean> {
+    const pat = credentialId === undefined ? null : await this.repository.standing(credentialId);
+    if (pat?.tenantId !== tenantId || statusOf({ ...pat, maxIdleSeconds: null }, this.clock.now()) !== 'ACTIVE') return false;
+    return grantedBy(pat.scopes, this.principals.rightsOf(pat.role, null), undefined).has(permission);
   }
 }

@@ -134,6 +134,7 @@ export class BrokerLine {
     if (!verdict.allow) return this.refuseConnect(question, verdict.reason, facts, proof);
     const grant = this.grantOf(facts, claim.subject.name);
     this.audit.noteAgain(this.successOf(grant, question, facts, claim.proof.kind, verdict.credentialId, stale));
+    this.connections.connected(facts);
     const cred = JSON.stringify(verdict.credentialId);
     const json = `{"result":"allow","is_superuser":false,"expire_at":${verdict.expireAt},"acl":${grant.acl},"client_attrs":{"cred":${cred},${grant.attributes}}`;
     return { json, allow: true, reason: 'ALLOWED' };

@@ -79,13 +79,13 @@ export class CredentialMaterials implements OnModuleInit {
 
   /** What this process has at hand for these facts; no promise, no I/O. */
   peek({ kind, id, version }: MaterialOwner): CredentialMaterial | undefined {
-    const held = this.memory.get(`${kind}:${id}`);
+    const held = this.memory.get(keyOf(kind, id));
     return held !== undefined && held.version >= version ? held : undefined;
   }
 
   /** @throws when neither the shared store nor Postgres can tell. */
   load(owner: MaterialOwner): Promise<CredentialMaterial> {
-    const key = `${owner.kind}:${owner.id}`;
+    const key = keyOf(owner.kind, owner.id);
     const flying = this.flights.get(key);
     // A look-up that was begun for older facts may have read what a newer version changed.
     if (flying !== undefined && flying.version >= owner.version) return flying.material;
@@ -157,6 +157,11 @@ export class CredentialMaterials implements OnModuleInit {
     this.memory.set(key, material);
     return material;
   }
+}
+
+/** A device's own id: putting a new text together for each question costs more than looking it up. */
+function keyOf(kind: Facts['kind'], id: string): string {
+  return kind === 'device' ? id : `${kind}:${id}`;
 }
 
 function toPlain(rows: readonly Row[]): PlainMaterial {

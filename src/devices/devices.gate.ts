@@ -20,6 +20,7 @@ export interface FactsAnswer {
 type Kind = Facts['kind'];
 
 const CHANNEL = 'portcullis:facts';
+const SERVICE_KEY = 'service:';
 const MOST_FRESH_MS = 30_000;
 /** One subject's facts weigh some kilobytes once compiled. */
 const MAX_ENTRIES = 20_000;
@@ -145,7 +146,8 @@ export class DevicesGate implements OnModuleInit {
   }
 
   private async load(key: string): Promise<{ version: number; value: PlainFacts } | null> {
-    const [kind, id] = key.split(':') as [Kind, string];
+    const kind: Kind = key.startsWith(SERVICE_KEY) ? 'service' : 'device';
+    const id = kind === 'service' ? key.slice(SERVICE_KEY.length) : key;
     const { rows } = await this.pools.gate.query<FactsRow>({ ...STATEMENTS[kind], values: [id] });
     if (!rows[0]) return null;
     const value = readFacts(rows[0]);
@@ -153,6 +155,7 @@ export class DevicesGate implements OnModuleInit {
   }
 }
 
+/** A device's own id: putting a new text together for each question costs more than looking it up. */
 function keyOf(kind: Kind, id: string): string {
-  return `${kind}:${id}`;
+  return kind === 'device' ? id : `${SERVICE_KEY}${id}`;
 }

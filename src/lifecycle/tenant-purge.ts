@@ -18,7 +18,9 @@ export class TenantPurge implements OnApplicationBootstrap, BeforeApplicationShu
 
   onApplicationBootstrap(): void {
     this.timer = setInterval(() => {
-      this.round ??= this.purge().finally(() => (this.round = undefined));
+      this.round ??= this.purge().finally(() => {
+        this.round = undefined;
+      });
     }, LOOK_MS);
     this.timer.unref();
   }

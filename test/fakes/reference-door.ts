@@ -58,7 +58,7 @@ function mayDo(subject: KnownSubject, of: (name: string) => string): boolean {
   const topic = of('topic');
   if (of('action') === 'publish') return !/[+#\0]/.test(topic) && subject.publish.some((rule) => covers(rule, topic));
   if (of('action') !== 'subscribe') return false;
-  const filter = topic.replace(/^(?:\$share\/[^/+#]+|\$queue)\//, '');
+  const filter = topic.replace(/^\$share\/[^/+#]+\//, '');
   return subject.subscribe.some((rule) => covers(rule, filter));
 }
 

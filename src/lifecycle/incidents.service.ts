@@ -3,6 +3,7 @@ import type { TenantPrincipal } from '../access/principal.js';
 import { actorOf, type AuditEventType } from '../audit/audit-event.js';
 import { AuditService } from '../audit/audit.service.js';
 import { CredentialsService } from '../credentials/credentials.service.js';
+import { DeviceSecretsService } from '../device-secrets/device-secrets.service.js';
 import { nextStates, type DeviceRecord } from '../devices/device.js';
 import { devicesError } from '../devices/devices.errors.js';
 import { DevicesGate } from '../devices/devices.gate.js';
@@ -35,6 +36,7 @@ export class IncidentsService {
     private readonly transactions: Transactions,
     private readonly devices: DevicesService,
     private readonly credentials: CredentialsService,
+    private readonly deviceSecrets: DeviceSecretsService,
     private readonly gate: DevicesGate,
     private readonly ejector: Ejector,
     private readonly audit: AuditService,
@@ -55,7 +57,9 @@ export class IncidentsService {
       if (before.status === 'DECOMMISSIONED') throw devicesError('DEVICE_DECOMMISSIONED');
       await this.confine(tx, me, before, confinement, reason);
       const groupsLeft = await this.devices.leaveGroups(tx, deviceId);
-      const { revoked } = await this.credentials.revokeAll(tx, owner, 'COMPROMISED');
+      const { revoked: credentials } = await this.credentials.revokeAll(tx, owner, 'COMPROMISED');
+      const hmac = await this.deviceSecrets.revokeAll(tx, owner, 'COMPROMISED');
+      const revoked = [...credentials, ...hmac];
       const device = await this.devices.setTokensNotBefore(tx, deviceId, new Date(this.clock.now()));
       const details = { credentialId: null, revoked, groupsLeft, reason, incident: 'compromised' };
       const row = { type: 'CREDENTIAL_REVOKED', severity: 'CRITICAL', tenantId, deviceId, actor: actorOf(me), details } as const;

@@ -24,7 +24,7 @@ export class TenantMembersService {
     await this.tenants.get(tenantId);
     const { limit = DEFAULT_PAGE, cursor } = query;
     const rows = await this.repository.members(tenantId, limit + 1, decodeCursor(cursor));
-    const details = { platformRole: actor.platformRole, read: 'members' };
+    const details = { reason: `${actor.platformRole} read the members`, platformRole: actor.platformRole };
     this.stream.note({ type: 'TENANT_ENTERED', tenantId, actor: actorOf(actor), details });
     return pageOf(rows, limit, (row) => ({ at: row.since, id: row.id }), (row) => row);
   }

@@ -19,7 +19,7 @@ interface Report {
 describe('a compromised device', () => {
   it.each([['quarantine', 'QUARANTINED'], ['suspend', 'SUSPENDED']])('is cut off in one call (%s), and again is nothing more', async (confinement, status) => {
     const group = await app.call<{ id: string }>('POST', '/groups', { slug: `fleet-${confinement}` });
-    const device = await app.registerDevice(`lost-${confinement}`, { groups: [group.body.id] });
+    const device = await app.registerDevice(`lost-${confinement}`, { groups: [group.body.id], credentials: ['secret', 'token', 'hmac'] });
     const { client } = await mqttConnect(app.broker!.port, { clientId: device.id, username: device.id, password: device.client_secret });
     const closed = within(new Promise<void>((resolve) => client.once('close', () => resolve())), 'the ejection');
     const order = () => app.call<Report>('POST', `/devices/${device.id}/compromised`, { reason: 'stolen', confinement });
@@ -27,7 +27,7 @@ describe('a compromised device', () => {
     await closed;
     expect(first.status).toBe(200);
     expect(first.body).toMatchObject({ status, statusBefore: 'ACTIVE', groupsLeft: [group.body.id], groups: [], ejection: { confirmed: true } });
-    expect(first.body.credentialsRevoked).toHaveLength(2);
+    expect(first.body.credentialsRevoked).toHaveLength(3);
     for (const password of [device.client_secret, device.access_token]) {
       expect((await app.ask('mqtt-auth', { clientid: device.id, username: device.id, password })).body.result).toBe('deny');
     }

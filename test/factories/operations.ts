@@ -16,6 +16,7 @@ interface Schema {
 interface RawOperation {
   readonly 'x-permission'?: string;
   readonly parameters?: readonly { readonly name: string; readonly in: string; readonly required?: boolean; readonly schema?: Schema }[];
+  readonly responses?: Readonly<Record<string, { readonly content?: Readonly<Record<string, unknown>> }>>;
   readonly requestBody?: { readonly content?: Readonly<Record<string, { readonly schema?: Schema }>> };
 }
 
@@ -32,6 +33,8 @@ export interface Operation {
   /** `public`, `session`, or a permission. */
   readonly access: string;
   readonly reads: boolean;
+  /** The answer goes on until somebody hangs up. */
+  readonly streams: boolean;
   readonly body: unknown;
   /** Required parameters of the query string. */
   readonly query: string;
@@ -52,6 +55,7 @@ export function operationsOf(document: OpenApi): Operation[] {
         path: path.slice(PREFIX.length),
         access: operation['x-permission'] ?? 'undeclared',
         reads: method === 'get',
+        streams: operation.responses?.['200']?.content?.['text/event-stream'] !== undefined,
         body: schema === undefined ? undefined : sampleOf(schema, document),
         query: query.length === 0 ? '' : `?${query.join('&')}`,
       };

@@ -120,8 +120,9 @@ function callbackUrl(host: string, port: number): string {
 }
 
 /** The form of control that fits the broker. */
-function brokerControl({ mqtt }: Config): BrokerControl {
-  if (mqtt.url === undefined) return new EmbeddedControl();
+function brokerControl({ mqtt, role }: Config): BrokerControl {
+  // Without the gate there is no embedded broker in this process that could be cut.
+  if (mqtt.url === undefined) return role === 'api' ? new UnmanagedBroker() : new EmbeddedControl();
   return mqtt.emqx ? new EmqxControl(mqtt.emqx) : new UnmanagedBroker();
 }
 

@@ -22,6 +22,8 @@ type Kind = Facts['kind'];
 const CHANNEL = 'portcullis:facts';
 const SERVICE_KEY = 'service:';
 const MOST_FRESH_MS = 30_000;
+/** A fleet that came back in one moment is read anew over six seconds. */
+const FRESH_SPREAD = 0.2;
 /** One subject's facts weigh some kilobytes once compiled. */
 const MAX_ENTRIES = 20_000;
 /** Subjects read and invalidated at a time when a whole tenant changes. */
@@ -74,6 +76,7 @@ export class DevicesGate implements OnModuleInit {
       staleMs: this.config.gate.staleFactsMaxMs,
       // Asked anew well before they are worth nothing: an outage finds the facts of busy devices young.
       freshMs: Math.min(MOST_FRESH_MS, this.config.gate.staleFactsMaxMs / 2),
+      freshSpread: FRESH_SPREAD,
       maxEntries: MAX_ENTRIES,
       onCount: this.countLookup,
       load: (key) => this.load(key),

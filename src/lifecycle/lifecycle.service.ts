@@ -96,7 +96,15 @@ export class LifecycleService {
       // A newer version tells the sessions of now from those that come back.
       await this.devices.touch(tx, deviceId);
       const device = await this.devices.get(tx, deviceId);
-      const job = await this.ejector.order(tx, target, `EJECT: ${reason}`, false, device.version);
+      await this.audit.record(tx, {
+        type: 'DEVICE_EJECTED',
+        tenantId: me.tenantId,
+        deviceId,
+        userId: me.kind === 'user' ? me.id : null,
+        actor: actorOf(me),
+        details: { reason, ordered: true },
+      });
+      const job = await this.ejector.order(tx, target, 'EJECT', false, device.version);
       return { device, job };
     }));
     return { device, ejection: await this.ejector.eject(job, watch) };

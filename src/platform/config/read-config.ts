@@ -157,7 +157,7 @@ function checkProduction(reader: Reader, config: Config): void {
   if (config.mail.smtpUrl !== undefined && reader.text('MAIL_FROM') === undefined) {
     reader.complain('MAIL_FROM', 'is required in production with SMTP_URL');
   }
-  if (config.http.publicUrl.startsWith('http://')) reader.complain('PUBLIC_URL', 'must be https in production');
+  if (reader.text('PUBLIC_URL') && config.http.publicUrl.startsWith('http://')) reader.complain('PUBLIC_URL', 'must be https in production');
   if (config.database.ssl.mode === 'disable' && reader.text('DB_SSL_MODE') !== 'disable') {
     reader.complain('DB_SSL_MODE', 'must be set in production');
   }

@@ -172,7 +172,8 @@ export function ObjectField(type: () => new () => object, options: FieldOptions 
   return applyDecorators(
     field(
       options,
-      { type, ...(list ? { isArray: true } : {}) },
+      // Swagger takes a function for a lazy type by its name.
+      { type: () => type(), ...(list ? { isArray: true } : {}) },
       // An array in place of an object would pass class-validator unvalidated.
       ...(list ? [IsArray(), ArrayMaxSize(max), IsObject({ each: true })] : [IsObject()]),
       ValidateNested(list ? { each: true } : {}),

@@ -26,6 +26,8 @@ export interface VersionedCacheOptions<T, P> {
   readonly channel: string;
   /** An entry that the source confirmed longer ago is read anew. 30 s unless told, and never above `staleMs`. */
   readonly freshMs?: number;
+  /** Up to this share of `freshMs` is taken off, by id: what was loaded in one moment is not read anew in one moment. */
+  readonly freshSpread?: number;
   /** No entry that the source confirmed longer ago is ever served, not even when the source fails. */
   readonly staleMs: number;
   /** For how long "no such thing" is remembered, in this process only. 2 s unless told. */
@@ -52,6 +54,7 @@ export interface Cached<T> {
 interface Entry<T> extends StoredEntry<T> {
   /** The stretch of unbroken subscription in which its look-up began. */
   readonly generation: number;
+  readonly freshMs: number;
 }
 
 /** Look-ups of one id that are under way. */
@@ -127,7 +130,7 @@ export class VersionedCache<T, P = unknown> {
   peek(id: string): T | undefined {
     if (!this.hearing) return undefined;
     const entry = this.memory.get(id);
-    if (entry === undefined || !this.isFresh(entry, this.freshMs)) return undefined;
+    if (entry === undefined || !this.isFresh(entry, entry.freshMs)) return undefined;
     this.count('memory');
     return entry.value;
   }
@@ -162,7 +165,7 @@ export class VersionedCache<T, P = unknown> {
       this.count('bypass');
       return undefined;
     }
-    if (!this.isFresh(known, entry ? this.freshMs : this.missMs)) return undefined;
+    if (!this.isFresh(known, entry ? entry.freshMs : this.missMs)) return undefined;
     this.count(entry ? 'memory' : 'miss');
     return { value: entry ? entry.value : null, stale: false, confirmedAt: known.confirmedAt };
   }
@@ -195,11 +198,12 @@ export class VersionedCache<T, P = unknown> {
 
   private async ask(id: string, pending: Pending<T>): Promise<Cached<T>> {
     const { generation } = this;
+    const freshMs = this.freshMsOf(id);
     const stored = await this.shared.read(id);
-    if (stored.entry && stored.entry.version >= pending.floor && this.isTrusted(stored.entry)) {
+    if (stored.entry && stored.entry.version >= pending.floor && this.isTrusted(stored.entry, freshMs)) {
       this.count('store');
       const { value, version, confirmedAt } = stored.entry;
-      return answer(this.remember(id, { value, version, confirmedAt, generation }), false);
+      return answer(this.remember(id, { value, version, confirmedAt, generation, freshMs }), false);
     }
     if (this.options.clock.now() < this.sourceDoubtedUntil) {
       const last = this.lastResort(id, stored, pending);
@@ -229,7 +233,7 @@ export class VersionedCache<T, P = unknown> {
       }
       if (found.version < pending.floor) continue;
       const text = this.encode(found.value);
-      const entry = { value: this.options.decode(text), version: found.version, confirmedAt, generation };
+      const entry = { value: this.options.decode(text), version: found.version, confirmedAt, generation, freshMs };
       this.shared.write(id, entry.version, confirmedAt, text, Math.max(1, this.options.staleMs));
       this.count('source');
       return answer(this.remember(id, entry), false);
@@ -237,8 +241,14 @@ export class VersionedCache<T, P = unknown> {
     throw new Error(`${this.options.name}: the source keeps answering with an outdated version`);
   }
 
-  private isTrusted(stored: StoredEntry<T>): boolean {
-    return this.age(stored) < this.freshMs && stored.confirmedAt > this.trustedSince;
+  /** The same in every process, so that none takes from the store what another would already read anew. */
+  private freshMsOf(id: string): number {
+    const place = ((id.charCodeAt(id.length - 1) * 31 + id.charCodeAt(id.length - 2)) & 63) / 64;
+    return this.freshMs * (1 - (this.options.freshSpread ?? 0) * place);
+  }
+
+  private isTrusted(stored: StoredEntry<T>, freshMs: number): boolean {
+    return this.age(stored) < freshMs && stored.confirmedAt > this.trustedSince;
   }
 
   private async withoutSource(

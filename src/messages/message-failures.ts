@@ -6,7 +6,7 @@ import { Clock } from '../platform/clock/clock.js';
 import { logger } from '../platform/telemetry/logger.js';
 import { RateLimitGate } from '../rate-limit/rate-limit.gate.js';
 import type { Judged } from './message-judge.js';
-import type { MessageReason } from './message.decision.js';
+import { OLDEST_MS, type MessageReason } from './message.decision.js';
 
 /** How a message reached us. */
 export interface Arrival {
@@ -36,6 +36,7 @@ export class MessageFailures {
   ) {}
 
   refuse(judged: Judged, reason: MessageReason, arrival: Arrival): void {
+    if (reason === 'STALE' && this.isFresh(judged)) return this.gap(judged);
     const { facts, address } = judged;
     const counts = (reason === 'BAD_SIGNATURE' && judged.hasSecret) || reason === 'REPLAY';
     if (facts !== null && counts && !arrival.retained && !arrival.duplicate && this.count(facts.id, reason)) return;
@@ -57,6 +58,12 @@ export class MessageFailures {
       actor: { kind: 'system', id: 'message-gateway' },
       details: { channel: judged.address?.channel ?? null },
     });
+  }
+
+  /** Refused for no fault of its own: nobody remembers the nonces of its time, as after a restart without Redis. */
+  private isFresh({ message }: Judged): boolean {
+    const freshness = message?.signature?.freshness;
+    return freshness !== undefined && 'ts' in freshness && freshness.ts >= this.clock.now() - OLDEST_MS;
   }
 
   /** @returns whether the audit row may be left out */

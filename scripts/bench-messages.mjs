@@ -1,0 +1,128 @@
+/**
+ * `npm run bench:messages`: the verifier of signed messages as a ratio to bare `createHmac` + `JSON.parse` on the same message, and
+ * what the nonce check costs over a Redis of its own. Both on one thread, side by side, the median of the rounds.
+ *
+ *   --rounds N      rounds that count, after one to warm up (7)
+ *   --seconds N     length of one measurement (0.5)
+ */
+import { spawn } from 'node:child_process';
+import { createHmac, randomBytes, randomUUID } from 'node:crypto';
+import net from 'node:net';
+import { parseArgs } from 'node:util';
+import { prepareOrExit } from './prepare.mjs';
+
+const TOPIC = `devices/${randomUUID()}/telemetry`;
+const IN_FLIGHT = 100;
+
+const { values } = parseArgs({ options: { rounds: { type: 'string', default: '7' }, seconds: { type: 'string', default: '0.5' } } });
+const rounds = Number(values.rounds);
+const milliseconds = Number(values.seconds) * 1000;
+if (!(rounds >= 1 && milliseconds > 0)) {
+  process.stderr.write('--rounds and --seconds must be positive numbers\n');
+  process.exit(2);
+}
+
+await prepareOrExit();
+const { signMessage } = await import('../dist/messages/signed-message.js');
+const { verifyMessage } = await import('../dist/messages/message.decision.js');
+const { RedisStore } = await import('../dist/platform/redis/redis-store.js');
+
+process.stdout.write('| what | a second | ratio |\n|---|---|---|\n');
+verifier();
+await nonces();
+
+function verifier() {
+  const key = randomBytes(32);
+  const now = Date.now();
+  const data = { t: 21.5, humidity: 40, unit: 'celsius', where: 'hall', samples: Array.from({ length: 16 }, (_, i) => i / 10) };
+  const payload = Buffer.from(signMessage(key, TOPIC, { data }, now, randomBytes(16).toString('base64url')), 'utf8');
+  const device = { status: 'ACTIVE', tenantStatus: 'ACTIVE' };
+  const keys = [{ id: 'one', key, expiresAt: null }];
+  const options = { now, requireSignatures: true, rememberedSince: 0 };
+  const bare = () => createHmac('sha256', key).update(payload).digest('hex').length + JSON.parse(payload.toString('utf8')).ts > 0;
+  const ours = () => verifyMessage({ topic: TOPIC, payload }, 'devices', device, keys, options).judgement.ok;
+  const rates = { bare: [], ours: [] };
+  for (let round = 0; round <= rounds; round += 1) {
+    const [first, second] = [rate(bare), rate(ours)];
+    if (round > 0) rates.bare.push(first) && rates.ours.push(second);
+  }
+  row(`\`createHmac\` + \`JSON.parse\`, ${payload.length} bytes`, median(rates.bare), 1);
+  row('the verifier on the same message', median(rates.ours), median(rates.ours.map((value, index) => value / rates.bare[index])));
+}
+
+function rate(work) {
+  const start = performance.now();
+  let count = 0;
+  do {
+    for (let i = 0; i < 200; i += 1) if (!work()) throw new Error('a good message was refused');
+    count += 200;
+  } while (performance.now() - start < milliseconds);
+  return (count * 1000) / (performance.now() - start);
+}
+
+async function nonces() {
+  const port = await freePort();
+  const redis = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'], { stdio: 'ignore' });
+  const missing = new Promise((resolve) => redis.once('error', () => resolve(true)));
+  const store = new RedisStore({ url: `redis://127.0.0.1:${port}`, onEvent: () => undefined });
+  try {
+    const up = Promise.resolve().then(async () => {
+      while (!(await store.ping().catch(() => false))) await new Promise((resolve) => setTimeout(resolve, 50));
+      return false;
+    });
+    if (await Promise.race([missing, up])) {
+      process.stdout.write('| no redis-server here: the nonce check was not measured | | |\n');
+      return;
+    }
+    const sig = 'ab'.repeat(32);
+    const ping = () => store.ping();
+    const check = async () => {
+      const key = `nonce:gateway:${randomUUID()}`;
+      if ((await store.claim(key, sig, 'bench', 10_000, 60_000)) !== 'claimed') throw new Error('a new nonce was refused');
+      await store.settle(key, sig, 60_000);
+    };
+    const rates = { ping: [], one: [], many: [] };
+    for (let round = 0; round <= rounds; round += 1) {
+      const measured = [await rateOf(ping, IN_FLIGHT), await rateOf(check, 1), await rateOf(check, IN_FLIGHT)];
+      if (round > 0) Object.values(rates).forEach((list, index) => list.push(measured[index]));
+    }
+    const ratio = (list) => median(list.map((value, index) => value / rates.ping[index]));
+    row(`PING of Redis, ${IN_FLIGHT} in flight`, median(rates.ping), 1);
+    row('nonce claimed and settled, one at a time', median(rates.one), ratio(rates.one));
+    row(`nonce claimed and settled, ${IN_FLIGHT} in flight (pipelined)`, median(rates.many), ratio(rates.many));
+  } finally {
+    await store.close();
+    redis.kill('SIGTERM');
+  }
+}
+
+async function rateOf(work, inFlight) {
+  const start = performance.now();
+  let count = 0;
+  const lane = async () => {
+    while (performance.now() - start < milliseconds) {
+      await work();
+      count += 1;
+    }
+  };
+  await Promise.all(Array.from({ length: inFlight }, lane));
+  return (count * 1000) / (performance.now() - start);
+}
+
+function row(what, perSecond, ratio) {
+  process.stdout.write(`| ${what} | ${Math.round(perSecond)} | ${ratio.toFixed(2)} |\n`);
+}
+
+function median(list) {
+  const sorted = [...list].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)];
+}
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = net.createServer().once('error', reject).listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}

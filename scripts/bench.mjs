@@ -40,6 +40,7 @@ if (!(rounds >= 1 && seconds > 0)) {
 await prepareOrExit();
 const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'portcullis-bench-'));
 const stops = [];
+let doorPort;
 const timer = setTimeout(() => {
   process.stderr.write('The benchmark took too long and was stopped.\n');
   void stop().finally(() => process.exit(1));
@@ -50,7 +51,7 @@ try {
   process.stdout.write(`${markdown(report)}\n`);
   if (options.json) await fs.writeFile(options.json, `${JSON.stringify(report, null, 2)}\n`);
 } catch (error) {
-  process.stderr.write(`${error.stack}\n`);
+  process.stderr.write(`${error.stack}\n${await refusals()}`);
   process.exitCode = 1;
 } finally {
   await stop();
@@ -68,6 +69,7 @@ async function measure() {
   const portcullis = child('portcullis.mjs', serverCore);
   const bare = child('bare.mjs', serverCore);
   const { port } = await portcullis.call('open', { env: await environment() });
+  doorPort = port;
   const file = path.join(folder, 'devices.json');
   await portcullis.call('register', { file, count: DEVICES, freshTokens: FRESH_TOKENS });
   await load.call('prepare', { file });
@@ -131,6 +133,13 @@ async function measure() {
   }
   if (options.profile) await profile(targets, servers, flood, note);
   return summarize({ targets, measured, latencies, audit, conditions: { rounds, seconds, cores, connections: CONNECTIONS, pipelining: PIPELINING, devices: DEVICES } });
+}
+
+/** What the door counted as refused, with its reasons. */
+async function refusals() {
+  if (doorPort === undefined) return '';
+  const text = await fetch(`http://127.0.0.1:${doorPort}/metrics`).then((response) => response.text(), () => '');
+  return text.split('\n').filter((line) => line.includes('result="deny"')).map((line) => `${line}\n`).join('');
 }
 
 /** An answer that left no trace would be cheaper: every allowed CONNECT must have been taken in by the security log. */

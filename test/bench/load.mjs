@@ -7,6 +7,10 @@ const HEAD_END = Buffer.from('\r\n\r\n');
 const ALLOW = '{"result":"allow"';
 /** A server that answers nothing ends the run. */
 const SILENCE_MS = 5_000;
+/** Longer than the pauses between answers under load, short enough to leave the core to Postgres when it is asked. */
+const AWAKE_MS = 0.3;
+/** Timers fire up to so much late: closer to a due time there is no sleeping. */
+const TIMER_MS = 2;
 
 let questions;
 
@@ -119,14 +123,15 @@ async function flood({ port, kind, connections, pipelining, seconds }) {
 async function pace({ port, kind, connections, seconds, rate }) {
   const latencies = [];
   const dueTimes = new Map();
-  let free = [];
   const started = performance.now();
   const total = Math.floor(rate * seconds);
   let sent = 0;
   await withConnections({ port, kind, connections }, (all, done) => {
-    free = [...all];
+    const free = [...all];
+    let waiting = false;
     const send = () => {
       const now = performance.now();
+      waiting = false;
       while (sent < total && free.length > 0) {
         const due = started + (sent * 1000) / rate;
         if (due > now) break;
@@ -135,13 +140,21 @@ async function pace({ port, kind, connections, seconds, rate }) {
         connection.send(1);
         sent += 1;
       }
-      if (sent < total) setImmediate(send);
+      if (sent === total) return;
+      if (free.length === 0) {
+        waiting = true;
+        return;
+      }
+      const wait = started + (sent * 1000) / rate - now;
+      if (wait > TIMER_MS) setTimeout(send, wait - TIMER_MS);
+      else setImmediate(send);
     };
     setImmediate(send);
     return (connection) => {
       latencies.push(performance.now() - dueTimes.get(connection));
       free.push(connection);
       if (latencies.length === total) done();
+      else if (waiting) send();
     };
   });
   latencies.sort((a, b) => a - b);
@@ -153,7 +166,7 @@ async function pace({ port, kind, connections, seconds, rate }) {
 async function withConnections({ port, kind, connections }, begin) {
   const requests = questions[kind];
   const all = [];
-  const letSleep = stayAwake();
+  const wakefulness = new Wakefulness();
   let answered;
   let timer;
   try {
@@ -164,6 +177,7 @@ async function withConnections({ port, kind, connections }, begin) {
         Math.floor((requests.length * index) / connections),
         (connection, count) => {
           timer.refresh();
+          wakefulness.stay();
           answered(connection, count);
         },
         reject,
@@ -176,20 +190,30 @@ async function withConnections({ port, kind, connections }, begin) {
     });
   } finally {
     clearTimeout(timer);
-    letSleep();
     for (const connection of all) connection.close();
   }
 }
 
 /**
- * Keeps this process from sleeping in the kernel, as a broker under load does not either: waking a sleeper costs the server that
- * answers several microseconds an answer on a virtual machine, the more of them the slower it is.
+ * Keeps this process from sleeping in the kernel while answers come, as a broker under load does not sleep either: waking a sleeper
+ * costs the server that answers several microseconds an answer on a virtual machine, the more of them the slower it is.
  */
-function stayAwake() {
-  let awake = true;
-  const turn = () => awake && setImmediate(turn);
-  turn();
-  return () => (awake = false);
+class Wakefulness {
+  #until = 0;
+  #turning = false;
+
+  /** An answer came: awake for a while from now on. */
+  stay() {
+    this.#until = performance.now() + AWAKE_MS;
+    if (this.#turning) return;
+    this.#turning = true;
+    this.#turn();
+  }
+
+  #turn = () => {
+    this.#turning = performance.now() < this.#until;
+    if (this.#turning) setImmediate(this.#turn);
+  };
 }
 
 serve({

@@ -55,6 +55,32 @@ describe('VersionedCache', () => {
       expect(await statusIn(cache)).toBe('SUSPENDED');
     });
 
+    it('what was loaded in one moment is read anew over a stretch of time, never later than without it, and the same everywhere', async () => {
+      const [cache, other] = [await scene.cache({ freshSpread: 0.2 }), await scene.cache({ freshSpread: 0.2 })];
+      const ids = Array.from({ length: 256 }, (_, index) => `0b8f0d2e-8f5c-4d8e-9a53-0d6a3f1c${index.toString(16).padStart(4, '0')}`);
+      await Promise.all(ids.flatMap((id) => [cache.get(id), other.get(id)]));
+      const fresh = (of: typeof cache) => ids.filter((id) => of.peek(id) !== undefined);
+      clock.advance(23_999);
+      expect(fresh(cache)).toHaveLength(ids.length);
+      const left = [1_001, 1_000, 1_000, 1_000, 1_000].map((ms) => {
+        clock.advance(ms);
+        return fresh(cache).length;
+      });
+      expect([...left].sort((a, b) => b - a)).toEqual(left);
+      expect(new Set(left).size).toBe(left.length);
+      expect(fresh(other)).toEqual(fresh(cache));
+      clock.advance(1_000);
+      expect(fresh(cache)).toEqual([]);
+    });
+
+    it('an entry that is read anew early is not taken from the store instead', async () => {
+      const cache = await scene.cache({ freshSpread: 0.9 });
+      await cache.get(ID);
+      while (cache.peek(ID) !== undefined) clock.advance(100);
+      await cache.get(ID);
+      expect(source.reads).toBe(2);
+    });
+
     it('taking an entry from the store does not make it younger', async () => {
       await (await scene.cache()).get(ID);
       clock.advance(20_000);

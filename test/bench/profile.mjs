@@ -37,6 +37,7 @@ function partOf(id, byId, parents) {
     if (functionName === '(garbage collector)') return 'garbage collector';
     const own = /\/dist\/([^/]+(?:\/[^/]+)?)\.js$/.exec(url);
     if (own) return own[1];
+    if (url.endsWith('/test/bench/bare.mjs')) return 'bare server';
     if (url.startsWith('node:_http') || url.startsWith('node:internal/http')) return 'node:http';
     const library = /\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(url);
     if (library) return library[1];

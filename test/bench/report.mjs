@@ -27,11 +27,11 @@ export function summarize({ targets, measured, latencies, audit, conditions }) {
 }
 
 export function markdown({ conditions, machine, audit, rows }) {
-  const header = ['', 'ratio', 'of the rounds', 'ratio of CPU', 'requests/s', 'server CPU µs', 'server busy', 'generator busy', 'p50 ms', 'p99 ms', 'at requests/s'];
+  const header = ['', 'ratio', 'of the rounds', 'ratio of CPU', 'requests/s', 'server CPU µs', 'server busy', 'p50 ms', 'p99 ms', 'at requests/s'];
   const table = [
     header,
     header.map((_, index) => (index === 0 ? '---' : '---:')),
-    ...rows.map(({ name, ratio, ratios, cpuRatio, rps, cpuMicroseconds, serverBusy, loadBusy, latency }) => [
+    ...rows.map(({ name, ratio, ratios, cpuRatio, rps, cpuMicroseconds, serverBusy, latency }) => [
       name,
       ratio === null ? '1' : `**${ratio.toFixed(2)}**`,
       ratios === null ? '' : `${Math.min(...ratios).toFixed(2)}–${Math.max(...ratios).toFixed(2)}`,
@@ -39,7 +39,6 @@ export function markdown({ conditions, machine, audit, rows }) {
       thousands(rps),
       cpuMicroseconds.toFixed(1),
       percent(serverBusy),
-      percent(loadBusy),
       latency.p50.toFixed(2),
       latency.p99.toFixed(2),
       thousands(latency.rate),

@@ -43,6 +43,8 @@ export class CertificationService {
    * CSR_MALFORMED, CSR_SIGNATURE, KEY_WEAK, KEY_REUSED
    */
   async issue(me: TenantPrincipal, deviceId: string, request: CertificateRequest): Promise<CertificateGiven> {
+    // A device that is not there is told before anything about the request, like everywhere.
+    await this.transactions.run({ tenantId: me.tenantId }, (tx) => this.devices.get(tx, deviceId));
     const order = keyOrderOf(request);
     if (request.profile !== undefined && request.profile !== 'device') throw pkiError('CERT_PROFILE_UNKNOWN');
     const ttlMs = request.ttl === undefined ? undefined : lifetimeMs(request.ttl);

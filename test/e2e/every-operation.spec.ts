@@ -121,6 +121,9 @@ beforeAll(async () => {
 
 afterAll(() => app.stop());
 
+// Every operation, several times over: on a busy machine that takes its time.
+jest.setTimeout(180_000);
+
 describe('every operation of the document', () => {
   it('declares who may call it', () => {
     expect(operations.length).toBeGreaterThan(60);

@@ -23,7 +23,7 @@ const services = { globalSetup: '<rootDir>/test/global-setup.cjs', globalTeardow
 
 /** @type {import('jest').Config} */
 export default {
-  testTimeout: 30_000,
+  testTimeout: 120_000,
   maxWorkers: 2,
   cacheDirectory: '<rootDir>/.cache/jest',
   projects: [

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import http from 'node:http';
 import pg from 'pg';
 import { Standing } from '../../src/access/standing.js';
 import { administer } from '../factories/database.js';
@@ -12,22 +13,29 @@ interface ServerEvent {
 
 /** A reader of server-sent events (HTML Living Standard, §9.2). */
 class EventReader {
-  private readonly abort = new AbortController();
   private text = '';
-  private body!: ReadableStreamDefaultReader<Uint8Array>;
-  status = 0;
+  private readonly chunks: AsyncIterator<Buffer>;
 
+  private constructor(private readonly response: http.IncomingMessage) {
+    this.chunks = response[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+  }
+
+  get status(): number {
+    return this.response.statusCode ?? 0;
+  }
+
+  /** Not `fetch`: when it is aborted it connects anew and says nothing, and a server that stops waits for the request. */
   static async open(url: string, headers: Record<string, string>): Promise<EventReader> {
-    const reader = new EventReader();
-    const response = await fetch(url, { headers, signal: reader.abort.signal });
-    reader.status = response.status;
-    if (!response.body) throw new Error('no body');
-    reader.body = response.body.getReader();
-    if (response.status === 200) {
-      expect(response.headers.get('content-type')).toMatch(/^text\/event-stream/);
-      expect(response.headers.get('cache-control')).toBe('no-store');
+    const response = await new Promise<http.IncomingMessage>((resolve, reject) => {
+      http.get(url, { headers, agent: false }, resolve).on('error', reject);
+    });
+    // A reader that was closed on purpose.
+    response.on('error', () => undefined);
+    if (response.statusCode === 200) {
+      expect(response.headers['content-type']).toMatch(/^text\/event-stream/);
+      expect(response.headers['cache-control']).toBe('no-store');
     }
-    return reader;
+    return new EventReader(response);
   }
 
   /** The next event; comments are passed over. `null`: the server ended the stream. */
@@ -42,9 +50,9 @@ class EventReader {
         if (data === undefined) continue;
         return { id: field('id'), event: field('event'), data: JSON.parse(data) as Record<string, unknown> };
       }
-      const { value, done } = await this.body.read();
+      const { value, done } = await this.chunks.next();
       if (done) return null;
-      this.text += Buffer.from(value).toString('utf8');
+      this.text += value.toString('utf8');
     }
   }
 
@@ -58,7 +66,7 @@ class EventReader {
   }
 
   close(): void {
-    this.abort.abort();
+    this.response.destroy();
   }
 }
 

@@ -25,6 +25,8 @@ const services = { globalSetup: '<rootDir>/test/global-setup.cjs', globalTeardow
 export default {
   testTimeout: 120_000,
   maxWorkers: 2,
+  // Every file compiles and loads its own world; a worker that has seen many is replaced.
+  workerIdleMemoryLimit: '1500MB',
   cacheDirectory: '<rootDir>/.cache/jest',
   projects: [
     { ...shared, displayName: 'unit', testMatch: ['<rootDir>/src/**/*.spec.ts', '<rootDir>/test/architecture.spec.ts'] },

@@ -78,16 +78,20 @@ async function measure() {
 
   note('Each connects once…');
   await load.call('prepare', { file, secret: opened.secret });
-  const connects = { answers: 0, seconds: 0 };
+  const connects = { answers: 0, refused: 0, seconds: 0 };
   for (let from = 0; from < total; from += BULK) {
     const part = await load.call('connectAll', { port: opened.port, from, to: Math.min(total, from + BULK), connections: CONNECTIONS });
     connects.answers += part.answers;
+    connects.refused += part.refused;
     connects.seconds += part.seconds;
     if (from % 25_000 === 0) note(`  ${from}, ${Math.round(part.answers / part.seconds)}/s`);
   }
   const connected = await app.call('memory');
   const many = await latency(load, opened.port, total);
   const lateMemory = await app.call('memory');
+  const metrics = await (await fetch(`http://127.0.0.1:${opened.port}/metrics`)).text();
+  const denials = metrics.split('\n').filter((line) => line.startsWith('portcullis_decisions_total') && line.includes('"deny"'));
+  if (denials.length > 0) note(denials.join('\n'));
   const gates = options.gates ? await measureGates({ postgres, env, secret: opened.secret, load, note, app }) : null;
   return {
     at: new Date().toISOString(), node: process.version, cpu: os.cpus()[0]?.model.trim(), cores: os.cpus().length, total, loadAtStart, loadAtEnd: os.loadavg()[0],
@@ -148,6 +152,7 @@ function report({ total, registeredIn, registrationSeconds, connects, memory, fe
   const rows = [
     ['registered in bulk, with a secret each', `${registeredIn} in ${registrationSeconds.toFixed(1)} s (${Math.round(registeredIn / registrationSeconds)}/s)`],
     ['connected once each', `${connects.answers} in ${connects.seconds.toFixed(1)} s (${Math.round(connects.answers / connects.seconds)}/s)`],
+    ['… refused at first, and let in a second later', String(connects.refused)],
     ['memory of the process (RSS): started', mib(memory.idle.rss)],
     ['… after the registrations', mib(memory.registered.rss)],
     [`… after ${total} connects`, `${mib(memory.connected.rss)} (most ever: ${mib(memory.late.mostRss)})`],

@@ -6,6 +6,9 @@ import { serve } from './child.mjs';
 const ALLOW = '{"result":"allow"';
 const HEAD_END = Buffer.from('\r\n\r\n');
 
+/** As a device would, after a refusal. */
+const RETRY_MS = 1_000;
+
 let devices;
 let secret;
 
@@ -19,7 +22,7 @@ const aclOf = ([id]) => bytes('mqtt-acl', {
   cert_common_name: '', action: 'publish', access: '2',
 });
 
-/** A kept connection; `answered` hears of each answer, which must be an allow. */
+/** A kept connection; `answered` hears of each answer, and whether it was an allow. */
 async function open(port, answered, failed) {
   const socket = net.connect({ port, host: '127.0.0.1', noDelay: true });
   await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject));
@@ -29,9 +32,9 @@ async function open(port, answered, failed) {
     for (let end = rest.indexOf(HEAD_END); end !== -1; end = rest.indexOf(HEAD_END)) {
       const next = end + 4 + Number(/content-length: (\d+)/.exec(rest.latin1Slice(0, end))[1]);
       if (rest.length < next) return;
-      if (rest.latin1Slice(end + 4, end + 4 + ALLOW.length) !== ALLOW) failed(new Error(`refused: ${rest.toString('utf8', 0, next)}`));
+      const allowed = rest.latin1Slice(end + 4, end + 4 + ALLOW.length) === ALLOW;
       rest = rest.subarray(next);
-      answered(socket);
+      answered(socket, allowed);
     }
   });
   socket.on('error', failed).on('close', () => failed(new Error('the server closed a connection')));
@@ -43,7 +46,7 @@ async function withConnections(port, connections, run) {
   try {
     return await new Promise((resolve, reject) => {
       let answered = () => undefined;
-      Promise.all(Array.from({ length: connections }, () => open(port, (socket) => answered(socket), reject))).then((opened) => {
+      Promise.all(Array.from({ length: connections }, () => open(port, (socket, allowed) => answered(socket, allowed), reject))).then((opened) => {
         sockets.push(...opened);
         answered = run(opened, resolve);
       }, reject);
@@ -53,20 +56,27 @@ async function withConnections(port, connections, run) {
   }
 }
 
-/** Every device from `from` to `to` connects once, one after another on each kept connection. */
+/** Every device from `from` to `to` connects once, one after another on each kept connection; one that is refused tries again. */
 async function connectAll({ port, from, to, connections }) {
   const started = performance.now();
   let next = from;
   let underWay = connections;
+  let refused = 0;
+  const asking = new Map();
   await withConnections(port, connections, (sockets, done) => {
     const send = (socket) => {
-      if (next < to) socket.write(connectOf(devices[next++]));
-      else if (--underWay === 0) done();
+      if (next >= to) return void (--underWay === 0 && done());
+      asking.set(socket, devices[next++]);
+      socket.write(connectOf(asking.get(socket)));
     };
     sockets.forEach(send);
-    return send;
+    return (socket, allowed) => {
+      if (allowed) return send(socket);
+      refused += 1;
+      setTimeout(() => socket.write(connectOf(asking.get(socket))), RETRY_MS);
+    };
   });
-  return { answers: to - from, seconds: (performance.now() - started) / 1000 };
+  return { answers: to - from, refused, seconds: (performance.now() - started) / 1000 };
 }
 
 /** As many ACL questions as are answered, about the last `count` devices in turn. */
@@ -79,7 +89,8 @@ async function flood({ port, devices: count, connections, pipelining = 1, second
   let underWay = connections * pipelining;
   await withConnections(port, connections, (sockets, done) => {
     for (const socket of sockets) for (let i = 0; i < pipelining; i += 1) socket.write(recent[sent++ % count]);
-    return (socket) => {
+    return (socket, allowed) => {
+      if (!allowed) throw new Error('an ACL question was refused');
       answers += 1;
       if (performance.now() < end) socket.write(recent[sent++ % count]);
       else if (--underWay === 0) done();
@@ -108,7 +119,8 @@ async function pace({ port, devices: count, connections, seconds, rate }) {
       if (sent < total) setImmediate(send);
     };
     setImmediate(send);
-    return (socket) => {
+    return (socket, allowed) => {
+      if (!allowed) throw new Error('an ACL question was refused');
       latencies.push(performance.now() - due.get(socket));
       free.push(socket);
       if (latencies.length === total) done();

@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { createApp, listen } from './app.js';
 import { BootstrapService } from './auth/bootstrap.service.js';
@@ -47,6 +48,7 @@ export type Fatal = (error: Error) => void;
  * @throws one error with one clear sentence (or, for the configuration, one line a variable).
  */
 export async function startRuntime(env: Environment, fatal: Fatal): Promise<Runtime> {
+  boundHeapGrowth();
   const stops: (() => Promise<void>)[] = [];
   const stop = async (): Promise<void> => {
     for (const step of stops.splice(0).reverse()) {
@@ -96,6 +98,15 @@ async function configure(
   });
   stops.push(() => postgres.stop());
   return { config: readConfig(env, secrets, { databaseUrl: postgres.url }), embeddedDatabase: true };
+}
+
+/**
+ * V8 lets the heap grow to a multiple of what lives in it before it looks for what does not, and what leaves our caches is old by
+ * then: with a large fleet the process would take four times the memory that it needs. In the steady state this costs nothing, for
+ * the garbage of a question dies young.
+ */
+function boundHeapGrowth(): void {
+  setFlagsFromString('--heap-growing-percent=20');
 }
 
 /** Redis where `REDIS_URL` says, else the store of this process. */

@@ -29,7 +29,7 @@ interface Flight {
   readonly material: Promise<CredentialMaterial>;
 }
 
-const MAX_ENTRIES = 20_000;
+const MAX_ENTRIES = 16_000;
 /** Ended secrets that are still recognised; each costs an HMAC, but only where no live one fits. */
 const MAX_ENDED = 5;
 /** An entry of the shared store is good for its version for ever; it goes when nobody has asked for this long. */

@@ -25,7 +25,7 @@ const MOST_FRESH_MS = 30_000;
 /** A fleet that came back in one moment is read anew over six seconds. */
 const FRESH_SPREAD = 0.2;
 /** One subject's facts weigh some kilobytes once compiled. */
-const MAX_ENTRIES = 20_000;
+const MAX_ENTRIES = 16_000;
 /** Subjects read and invalidated at a time when a whole tenant changes. */
 const BATCH = 500;
 const UNKNOWN: FactsAnswer = { facts: null, stale: false };

@@ -13,6 +13,7 @@ import { PersonalAccessTokens1764000000030 } from './1764000000030-personal-acce
 import { TenantPlane1764000000031 } from './1764000000031-tenant-plane.js';
 import { Invitations1764000000032 } from './1764000000032-invitations.js';
 import { ExpiryWarnings1764000000060 } from './1764000000060-expiry-warnings.js';
+import { AuthoritySuccession1764000000061 } from './1764000000061-authority-succession.js';
 import { NestedGroups1764000000080 } from './1764000000080-nested-groups.js';
 
 /** Every migration, oldest first. Written SQL: what runs is what was reviewed. */
@@ -31,5 +32,6 @@ export const MIGRATIONS = [
   TenantPlane1764000000031,
   Invitations1764000000032,
   ExpiryWarnings1764000000060,
+  AuthoritySuccession1764000000061,
   NestedGroups1764000000080,
 ] satisfies (new () => MigrationInterface)[];

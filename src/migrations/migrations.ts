@@ -12,6 +12,7 @@ import { DeviceSecrets1764000000020 } from './1764000000020-device-secrets.js';
 import { PersonalAccessTokens1764000000030 } from './1764000000030-personal-access-tokens.js';
 import { TenantPlane1764000000031 } from './1764000000031-tenant-plane.js';
 import { Invitations1764000000032 } from './1764000000032-invitations.js';
+import { ChangeNotices1764000000050 } from './1764000000050-change-notices.js';
 
 /** Every migration, oldest first. Written SQL: what runs is what was reviewed. */
 export const MIGRATIONS = [
@@ -28,4 +29,5 @@ export const MIGRATIONS = [
   PersonalAccessTokens1764000000030,
   TenantPlane1764000000031,
   Invitations1764000000032,
+  ChangeNotices1764000000050,
 ] satisfies (new () => MigrationInterface)[];

@@ -3,7 +3,7 @@ import pg from 'pg';
 import { Standing } from '../../src/access/standing.js';
 import { administer } from '../factories/database.js';
 import { TestApp } from '../factories/app.js';
-import { EventReader, type ServerEvent } from '../factories/event-reader.js';
+import { EventReader } from '../factories/event-reader.js';
 
 let app: TestApp;
 const open: EventReader[] = [];

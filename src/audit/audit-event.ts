@@ -73,7 +73,7 @@ export const AUDIT_EVENTS = {
   USER_CREATED: { severity: 'INFO', meaning: 'An admin created an account or a membership.' },
   USER_REGISTERED: { severity: 'INFO', meaning: 'A person registered.' },
   USER_UPDATED: { severity: 'INFO', meaning: 'Name or address of an account were changed.' },
-  USER_ROLE_CHANGED: { severity: 'HIGH', meaning: 'A membership was given another role.' },
+  USER_ROLE_CHANGED: { severity: 'HIGH', meaning: 'A membership or, on the platform, an account was given another role.' },
   USER_DISABLED: { severity: 'HIGH', meaning: 'A membership or account was disabled; its sessions ended.' },
   USER_ENABLED: { severity: 'INFO', meaning: 'A membership or account was enabled again.' },
   USER_REMOVED: { severity: 'HIGH', meaning: 'A membership or account was removed.' },

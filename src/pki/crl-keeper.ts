@@ -71,18 +71,18 @@ export class CrlKeeper implements OnApplicationBootstrap, BeforeApplicationShutd
     const mark = states.map(({ authorityId, number }) => `${authorityId}:${number}`).join();
     if (mark === this.written || states.length === 0) return;
     const lists = await Promise.all(states.map(({ authorityId, tenantId }) => this.crls.current(authorityId, tenantId)));
-    await replaceFile(path.resolve(file), lists.map((list) => list?.pem ?? '').join(''));
+    await replaceFile(path.resolve(file), Buffer.concat(lists.flatMap((list) => (list === null ? [] : [list.pem]))));
     this.written = mark;
   }
 }
 
-async function replaceFile(file: string, text: string): Promise<void> {
+async function replaceFile(file: string, contents: Buffer): Promise<void> {
   await mkdir(path.dirname(file), { recursive: true });
   const aside = `${file}.${process.pid}.new`;
   try {
     const handle = await open(aside, 'w', 0o644);
     try {
-      await handle.writeFile(text);
+      await handle.writeFile(contents);
       await handle.sync();
     } finally {
       await handle.close();

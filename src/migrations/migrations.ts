@@ -13,6 +13,7 @@ import { PersonalAccessTokens1764000000030 } from './1764000000030-personal-acce
 import { TenantPlane1764000000031 } from './1764000000031-tenant-plane.js';
 import { Invitations1764000000032 } from './1764000000032-invitations.js';
 import { NestedGroups1764000000080 } from './1764000000080-nested-groups.js';
+import { RoleBindings1764000000081 } from './1764000000081-role-bindings.js';
 
 /** Every migration, oldest first. Written SQL: what runs is what was reviewed. */
 export const MIGRATIONS = [
@@ -30,4 +31,5 @@ export const MIGRATIONS = [
   TenantPlane1764000000031,
   Invitations1764000000032,
   NestedGroups1764000000080,
+  RoleBindings1764000000081,
 ] satisfies (new () => MigrationInterface)[];

@@ -71,6 +71,11 @@ export class AuthoritiesRepository {
     return rows.length > 0;
   }
 
+  /** Successors of one tenant's authority follow each other. */
+  async takeTurn(tx: Transaction, tenantId: string): Promise<void> {
+    await tx.query(`SELECT pg_advisory_xact_lock(hashtext('portcullis-authority'), hashtext($1))`, [tenantId]);
+  }
+
   /** It issues nothing more; what it issued stays good. */
   async retire(tx: Transaction, id: string, now: Date): Promise<boolean> {
     const rows = await tx.query(

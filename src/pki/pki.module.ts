@@ -15,6 +15,9 @@ import { CertificatesService } from './certificates.service.js';
 import { CrlKeeper } from './crl-keeper.js';
 import { CrlsRepository } from './crls.repository.js';
 import { CrlsService } from './crls.service.js';
+import { ExpiryListeners } from './expiry-listeners.js';
+import { ExpiryMonitor } from './expiry-monitor.js';
+import { ExpiryRepository } from './expiry.repository.js';
 import { OcspService } from './ocsp.service.js';
 import { PkiGate } from './pki.gate.js';
 import { PublicationsController } from './publications.controller.js';
@@ -39,6 +42,9 @@ import { TrustAnchors } from './trust-anchors.js';
     CrlsRepository,
     CrlsService,
     CrlKeeper,
+    ExpiryListeners,
+    ExpiryMonitor,
+    ExpiryRepository,
     OcspService,
     PublicationsService,
     PkiGate,
@@ -47,6 +53,6 @@ import { TrustAnchors } from './trust-anchors.js';
     { provide: CertificateProof, useExisting: CertificateProofService },
     { provide: Signer, useClass: SealedSigner },
   ],
-  exports: [CertificatesService, AuthoritiesService, CrlsService, PublicationsService, PkiGate, CertificateProof],
+  exports: [CertificatesService, ExpiryListeners, AuthoritiesService, CrlsService, PublicationsService, PkiGate, CertificateProof],
 })
 export class PkiModule {}

@@ -20,6 +20,7 @@ export enum Permission {
   CertificatesRead = 'certs.certificate.read',
   CertificatesIssue = 'certs.certificate.issue',
   CertificatesRevoke = 'certs.certificate.revoke',
+  AuthoritiesManage = 'certs.authority.manage',
   GroupsRead = 'devices.group.read',
   GroupsCreate = 'devices.group.create',
   GroupsUpdate = 'devices.group.update',
@@ -49,6 +50,7 @@ export enum Permission {
   PlatformTenantsWrite = 'platform.tenant.write',
   PlatformTenantsFreeze = 'platform.tenant.freeze',
   PlatformMembersWrite = 'platform.member.write',
+  PlatformAuthoritiesWrite = 'platform.authority.write',
 }
 
 /** Of a membership. MEMBER may do nothing by itself: what such a person may do comes from bindings. */

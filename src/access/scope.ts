@@ -22,6 +22,7 @@ const COLLECTIONS: Readonly<Record<string, string>> = {
   'ota.rollout': 'ota',
   'pki.certificate': 'certs',
   'access.binding': 'role-bindings',
+  'certs.authority': 'authorities',
 };
 
 /** Permissions that an access token can bear: all but the platform's, since a token is bound to one tenant. */

@@ -20,6 +20,7 @@ export enum Permission {
   CertificatesRead = 'certs.certificate.read',
   CertificatesIssue = 'certs.certificate.issue',
   CertificatesRevoke = 'certs.certificate.revoke',
+  AuthoritiesManage = 'certs.authority.manage',
   GroupsRead = 'devices.group.read',
   GroupsCreate = 'devices.group.create',
   GroupsUpdate = 'devices.group.update',
@@ -47,6 +48,7 @@ export enum Permission {
   PlatformTenantsWrite = 'platform.tenant.write',
   PlatformTenantsFreeze = 'platform.tenant.freeze',
   PlatformMembersWrite = 'platform.member.write',
+  PlatformAuthoritiesWrite = 'platform.authority.write',
 }
 
 export type Role = 'ADMIN' | 'OPERATOR' | 'VIEWER';

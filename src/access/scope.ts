@@ -13,6 +13,7 @@ const COLLECTIONS: Readonly<Record<string, string>> = {
   'shadow.state': 'shadow',
   'ota.rollout': 'ota',
   'pki.certificate': 'certs',
+  'certs.authority': 'authorities',
 };
 
 /** Permissions that an access token can bear: all but the platform's, since a token is bound to one tenant. */

@@ -13,6 +13,7 @@ import {
   RefreshRequest,
   RegisterRequest,
   RegisterResponse,
+  PasswordChangedResponse,
   SessionsEndedResponse,
   TokenResponse,
 } from './auth.dto.js';
@@ -93,8 +94,9 @@ export class AuthController {
   @Post('password/change')
   @HttpCode(200)
   @Interactive()
-  @ApiOkResponse({ type: SessionsEndedResponse })
-  async changePassword(@Me() me: Principal, @Body() body: PasswordChangeRequest): Promise<SessionsEndedResponse> {
-    return this.profiles.changePassword(me, { ...body, endOtherSessions: body.endOtherSessions ?? true });
+  @ApiOkResponse({ type: PasswordChangedResponse })
+  async changePassword(@Me() me: Principal, @Body() body: PasswordChangeRequest): Promise<PasswordChangedResponse> {
+    const { endOtherSessions = true, revokeTokens = false } = body;
+    return this.profiles.changePassword(me, { ...body, endOtherSessions, revokeTokens });
   }
 }

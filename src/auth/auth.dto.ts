@@ -125,11 +125,19 @@ export class PasswordChangeRequest {
 
   @BooleanField({ optional: true, description: 'True by default: every other session of the account ends.' })
   endOtherSessions?: boolean;
+
+  @BooleanField({ optional: true, description: 'Access tokens end as well, in every tenant. False by default.' })
+  revokeTokens?: boolean;
 }
 
 export class SessionsEndedResponse {
   @IntegerField({ min: 0, max: 1_000_000 })
   sessionsEnded!: number;
+}
+
+export class PasswordChangedResponse extends SessionsEndedResponse {
+  @IntegerField({ min: 0, max: 1_000_000, description: 'Personal access tokens.' })
+  tokensRevoked!: number;
 }
 
 export class SessionResponse {

@@ -147,7 +147,7 @@ export class InvitationsService {
   }
 
   private async proveOwner(password: string, stored: string, status: string): Promise<void> {
-    const { matches } = await this.passwords.verify(password, stored);
+    const { matches } = await this.passwords.verify(password, stored, 'known');
     if (!matches || status !== 'ACTIVE') throw authError('INVALID_CREDENTIALS');
   }
 }

@@ -22,6 +22,9 @@ export class ResetPasswordRequest {
 
   @OpaqueField({ min: 8, max: 128 })
   newPassword!: string;
+
+  @BooleanField({ optional: true, description: 'Access tokens end as well, in every tenant. False by default.' })
+  revokeTokens?: boolean;
 }
 
 export class ChangeEmailRequest {

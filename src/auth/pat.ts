@@ -1,6 +1,6 @@
 import type { PatScope } from './pat-scope.js';
 
-export type PatEnd = 'revoked' | 'revoked-by-admin' | 'membership-disabled' | 'membership-removed';
+export type PatEnd = 'revoked' | 'revoked-by-admin' | 'password-changed' | 'password-recovered' | 'membership-disabled' | 'membership-removed';
 export type PatStatus = 'ACTIVE' | 'EXPIRED' | 'IDLE' | 'REVOKED';
 
 export const MIN_PAT_SECONDS = 1;

@@ -123,6 +123,17 @@ export class PatsRepository {
     return rows.map(({ id }) => id);
   }
 
+  /** Revokes what the transaction's account has in any tenant; answers the tenants and how many each lost. */
+  async revokeEverywhere(tx: Transaction, userId: string, now: Date, reason: PatEnd): Promise<{ tenantId: string; revoked: number }[]> {
+    const rows = await tx.query<{ tenantId: string; revoked: string }>(
+      `WITH ended AS (UPDATE personal_access_tokens SET revoked_at = $2, revoke_reason = $3
+         WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2 RETURNING tenant_id)
+       SELECT tenant_id AS "tenantId", count(*) AS revoked FROM ended GROUP BY tenant_id`,
+      [userId, now, reason],
+    );
+    return rows.map(({ tenantId, revoked }) => ({ tenantId, revoked: Number(revoked) }));
+  }
+
   /** Forgets the account's tokens that were revoked or ran out before this time. */
   async forget(tx: Transaction, userId: string, before: Date): Promise<void> {
     await tx.query(

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import type { Principal, TenantPrincipal } from '../access/principal.js';
-import { actorOf, type AuditEventType } from '../audit/audit-event.js';
+import { actorOf, type AuditActor, type AuditEventType } from '../audit/audit-event.js';
 import { AuditService } from '../audit/audit.service.js';
+import { AuditStream } from '../audit/audit.stream.js';
 import { Clock } from '../platform/clock/clock.js';
 import { DataKeys } from '../platform/crypto/data-keys.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
@@ -51,6 +52,7 @@ export class PatsService {
     private readonly keys: DataKeys,
     private readonly uses: PatUses,
     private readonly audit: AuditService,
+    private readonly stream: AuditStream,
     private readonly clock: Clock,
   ) {}
 
@@ -145,6 +147,18 @@ export class PatsService {
   /** Ends a member's tokens in the caller's transaction, without a trace of its own; answers how many. */
   async end(tx: Transaction, userId: string, reason: PatEnd): Promise<number> {
     return (await this.repository.revoke(tx, userId, null, new Date(this.clock.now()), reason)).length;
+  }
+
+  /**
+   * Ends what an account has in whatever tenant, in the caller's transaction, whose scope holds the account; each tenant is told after
+   * the commit. @returns how many
+   */
+  async endEverywhere(tx: Transaction, actor: AuditActor, userId: string, reason: PatEnd): Promise<number> {
+    const ended = await this.repository.revokeEverywhere(tx, userId, new Date(this.clock.now()), reason);
+    tx.afterCommit(() => {
+      for (const { tenantId, revoked } of ended) this.stream.note({ type: 'PAT_REVOKED', tenantId, userId, actor, details: { revoked, reason } });
+    });
+    return ended.reduce((sum, { revoked }) => sum + revoked, 0);
   }
 
   private async revokeAll(tx: Transaction, actor: Principal, userId: string, reason: PatEnd): Promise<number> {

@@ -10,6 +10,7 @@ import type { Tenant } from '../users/tenant.js';
 import { TenantsService } from '../users/tenants.service.js';
 import { authError } from './auth.errors.js';
 import { Passwords } from './passwords.js';
+import { PatsService } from './pats.service.js';
 import { SessionsService } from './sessions.service.js';
 
 export interface Profile {
@@ -26,6 +27,8 @@ export interface PasswordChange {
   readonly currentPassword: string;
   readonly newPassword: string;
   readonly endOtherSessions: boolean;
+  /** Access tokens as well, in every tenant. */
+  readonly revokeTokens: boolean;
 }
 
 /** What people do with their own account. */
@@ -37,6 +40,7 @@ export class ProfileService {
     private readonly tenants: TenantsService,
     private readonly passwords: Passwords,
     private readonly sessions: SessionsService,
+    private readonly pats: PatsService,
     private readonly limits: RateLimitService,
     private readonly audit: AuditService,
     private readonly stream: AuditStream,
@@ -62,14 +66,14 @@ export class ProfileService {
    * Answers how many other sessions ended; the caller's own goes on.
    * @throws CURRENT_PASSWORD_WRONG, PASSWORD_NOT_ACCEPTED, RATE_LIMITED, PASSWORD_CHECKS_BUSY
    */
-  async changePassword(caller: Principal, change: PasswordChange): Promise<{ sessionsEnded: number }> {
+  async changePassword(caller: Principal, change: PasswordChange): Promise<{ sessionsEnded: number; tokensRevoked: number }> {
     const { id: userId, tenantId, sessionId } = caller;
     await this.limits.enforce('password.user', userId);
     const account = await this.transactions.run({ userId }, (tx) => this.accounts.find(tx, userId));
-    const { matches } = await this.passwords.verify(change.currentPassword, account?.passwordHash ?? null);
+    const { matches } = await this.passwords.verify(change.currentPassword, account?.passwordHash ?? null, 'known');
     if (!account || !matches) throw this.wrongPassword(caller);
     const passwordHash = await this.passwords.hash(change.newPassword, account);
-    const sessionsEnded = await this.transactions.run({ userId, tenantId }, async (tx) => {
+    const done = await this.transactions.run({ userId, tenantId }, async (tx) => {
       const now = await this.accounts.lock(tx, userId);
       // Somebody changed it meanwhile: the password given is the current one no longer.
       if (now?.passwordHash !== account.passwordHash) return null;
@@ -77,13 +81,14 @@ export class ProfileService {
       const ended = change.endOtherSessions
         ? await this.sessions.endAll(tx, userId, { except: sessionId ?? '' }, 'password-changed')
         : [];
-      const details = { sessionsEnded: ended.length };
+      const tokensRevoked = change.revokeTokens ? await this.pats.endEverywhere(tx, actorOf(caller), userId, 'password-changed') : 0;
+      const details = { sessionsEnded: ended.length, tokensRevoked };
       await this.audit.record(tx, { type: 'USER_PASSWORD_CHANGED', tenantId, userId, actor: actorOf(caller), details });
-      return ended.length;
+      return { sessionsEnded: ended.length, tokensRevoked };
     });
-    if (sessionsEnded === null) throw this.wrongPassword(caller);
+    if (done === null) throw this.wrongPassword(caller);
     await this.limits.refund('password.user', userId);
-    return { sessionsEnded };
+    return done;
   }
 
   private wrongPassword(caller: Principal): Error {

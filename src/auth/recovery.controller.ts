@@ -3,7 +3,7 @@ import { ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { Interactive, Me, Public } from '../access/decorators.js';
 import type { Principal } from '../access/principal.js';
-import { SessionsEndedResponse } from './auth.dto.js';
+import { PasswordChangedResponse } from './auth.dto.js';
 import { EmailChangeService } from './email-change.service.js';
 import {
   ChangeEmailRequest, ConfirmEmailRequest, EmailConfirmedResponse, ForgotPasswordRequest, MailAnswer, ResetPasswordRequest,
@@ -30,9 +30,9 @@ export class RecoveryController {
   @Post('password/reset')
   @HttpCode(200)
   @Public()
-  @ApiOkResponse({ type: SessionsEndedResponse })
-  async reset(@Body() { token, newPassword }: ResetPasswordRequest, @Req() request: FastifyRequest): Promise<SessionsEndedResponse> {
-    return this.recovery.reset(token, newPassword, request.ip);
+  @ApiOkResponse({ type: PasswordChangedResponse })
+  async reset(@Body() { token, newPassword, revokeTokens = false }: ResetPasswordRequest, @Req() request: FastifyRequest): Promise<PasswordChangedResponse> {
+    return this.recovery.reset(token, { newPassword, revokeTokens }, request.ip);
   }
 
   @Post('email/change')

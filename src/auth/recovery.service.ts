@@ -14,6 +14,7 @@ import { authError } from './auth.errors.js';
 import { Letters } from './letters.js';
 import { isKept, MAIL_TOKEN_PURPOSE, newMailToken, parseMailToken } from './mail-token.js';
 import { Passwords } from './passwords.js';
+import { PatsService } from './pats.service.js';
 import { SessionsService } from './sessions.service.js';
 
 export const RECOVERY_TTL_MS = 5 * 60_000;
@@ -27,6 +28,7 @@ export class RecoveryService {
     private readonly tokens: AccountTokensRepository,
     private readonly passwords: Passwords,
     private readonly sessions: SessionsService,
+    private readonly pats: PatsService,
     private readonly letters: Letters,
     private readonly limits: RateLimitService,
     private readonly keys: DataKeys,
@@ -42,10 +44,14 @@ export class RecoveryService {
   }
 
   /**
-   * Sets the password and ends every session of the account.
+   * Sets the password and ends every session of the account; its access tokens, too, where that is wished.
    * @throws RECOVERY_TOKEN_INVALID, PASSWORD_NOT_ACCEPTED (the token stays good), RATE_LIMITED, PASSWORD_CHECKS_BUSY
    */
-  async reset(given: string, newPassword: string, address: string): Promise<{ sessionsEnded: number }> {
+  async reset(
+    given: string,
+    { newPassword, revokeTokens }: { readonly newPassword: string; readonly revokeTokens: boolean },
+    address: string,
+  ): Promise<{ sessionsEnded: number; tokensRevoked: number }> {
     await this.limits.enforce('recovery.token', address);
     const parsed = parseMailToken('pcp_', given);
     const token = parsed && (await this.tokens.find(parsed.id));
@@ -56,20 +62,21 @@ export class RecoveryService {
     const account = await this.transactions.run({ userId }, (tx) => this.accounts.find(tx, userId));
     if (account?.status !== 'ACTIVE') throw authError('RECOVERY_TOKEN_INVALID');
     const passwordHash = await this.passwords.hash(newPassword, account);
-    const sessionsEnded = await this.transactions.run({ userId }, async (tx) => {
+    const done = await this.transactions.run({ userId }, async (tx) => {
       const now = await this.accounts.lock(tx, userId);
       if (now?.status !== 'ACTIVE' || !(await this.tokens.spend(tx, id, new Date(this.clock.now())))) return null;
       await this.accounts.setPasswordHash(tx, userId, passwordHash);
       // What else was on its way to a mailbox was asked for under the old password.
       await this.tokens.forgetAll(tx, userId);
       const ended = await this.sessions.endAll(tx, userId, 'all', 'password-recovered');
-      const details = { method: 'recovery', sessionsEnded: ended.length };
+      const tokensRevoked = revokeTokens ? await this.pats.endEverywhere(tx, ANONYMOUS_ACTOR, userId, 'password-recovered') : 0;
+      const details = { method: 'recovery', sessionsEnded: ended.length, tokensRevoked };
       await this.audit.record(tx, { type: 'USER_PASSWORD_CHANGED', tenantId: null, userId, actor: ANONYMOUS_ACTOR, ip: address, details });
-      return ended.length;
+      return { sessionsEnded: ended.length, tokensRevoked };
     });
-    if (sessionsEnded === null) throw authError('RECOVERY_TOKEN_INVALID');
+    if (done === null) throw authError('RECOVERY_TOKEN_INVALID');
     await this.limits.refund('recovery.token', address);
-    return { sessionsEnded };
+    return done;
   }
 
   private async compose(key: string, address: string): Promise<Mail | null> {

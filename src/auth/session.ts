@@ -6,6 +6,7 @@ export type SessionEnd =
   | 'password-changed'
   | 'password-recovered'
   | 'email-changed'
+  | 'account-disabled'
   | 'membership-disabled'
   | 'membership-removed';
 

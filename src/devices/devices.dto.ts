@@ -8,6 +8,7 @@ import { DEVICE_STATES, MAX_GROUPS_PER_DEVICE, PROOF_KINDS, SLUG_HINT, SLUG_PATT
 import type { DeviceStatus, ProofKind } from './device.js';
 import { DeviceView } from './device.view.js';
 import type { DeviceQuery } from './devices.service.js';
+import type { GroupRecord } from './groups.repository.js';
 import { CREDENTIAL_KINDS, type CredentialKind } from './holdings.js';
 import type { RuleRecord } from './rules.repository.js';
 import { SERVICE_ACCOUNT_STATES, usernameOf, type ServiceAccountRecord, type ServiceAccountStatus } from './service-account.js';
@@ -71,6 +72,9 @@ export class CreateGroupRequest {
 
   @TextField({ optional: true, max: 200 })
   name?: string;
+
+  @UuidField({ optional: true, nullable: true, description: 'The group in which it lies; `null`: none. At most 8 levels.' })
+  parentId?: string | null;
 }
 
 export class UpdateGroupRequest {
@@ -79,6 +83,9 @@ export class UpdateGroupRequest {
 
   @TextField({ optional: true, max: 200 })
   name?: string;
+
+  @UuidField({ optional: true, nullable: true, description: 'The group in which it lies; `null`: none. At most 8 levels.' })
+  parentId?: string | null;
 }
 
 export class GroupMembersRequest {
@@ -116,6 +123,7 @@ export class GroupView {
   @UuidField() id!: string;
   @TextField({ max: 63 }) slug!: string;
   @TextField({ max: 200 }) name!: string;
+  @UuidField({ nullable: true, description: 'The group in which it lies.' }) parentId!: string | null;
   @TimeField() createdAt!: string;
 }
 
@@ -180,8 +188,8 @@ export function queryOf({ credential, expiringBefore, ...rest }: DeviceListQuery
   return { ...rest, kind: credential, expiringBefore: date };
 }
 
-export function viewGroup(group: { id: string; slug: string; name: string; createdAt: Date }): GroupView {
-  return { id: group.id, slug: group.slug, name: group.name, createdAt: group.createdAt.toISOString() };
+export function viewGroup({ id, slug, name, parentId, createdAt }: GroupRecord): GroupView {
+  return { id, slug, name, parentId, createdAt: createdAt.toISOString() };
 }
 
 export function viewMember(member: { id: string; slug: string; name: string; status: DeviceStatus; addedAt: Date }): MemberView {

@@ -32,6 +32,21 @@ export const DEVICES_ERRORS = {
     title: 'The slug is taken',
     meaning: 'Another group of the tenant bears this slug.',
   },
+  GROUP_HAS_CHILDREN: {
+    status: 409,
+    title: 'Groups lie in the group',
+    meaning: 'Delete the groups in it first, or give them another parent.',
+  },
+  GROUP_CIRCLE: {
+    status: 409,
+    title: 'A group cannot lie within itself',
+    meaning: 'The parent is the group itself or lies in it.',
+  },
+  GROUP_TOO_DEEP: {
+    status: 409,
+    title: 'Groups would lie too deep',
+    meaning: 'A tree of groups has 8 levels at most.',
+  },
   GROUP_LIMIT_REACHED: {
     status: 409,
     title: 'The device is in too many groups',

@@ -2,6 +2,7 @@ import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { Clock } from '../platform/clock/clock.js';
 import { CONFIG, type Config } from '../platform/config/config.js';
 import { DataKeys } from '../platform/crypto/data-keys.js';
+import { Notifications } from '../platform/database/notifications.js';
 import { Pools } from '../platform/database/pools.js';
 import type { Transaction } from '../platform/database/transactions.js';
 import { isCanonicalUuid } from '../platform/http/uuid-param.js';
@@ -20,6 +21,8 @@ export interface FactsAnswer {
 type Kind = Facts['kind'];
 
 const CHANNEL = 'portcullis:facts';
+/** Of Postgres; its triggers send there. */
+const NOTICES = 'portcullis_facts';
 const SERVICE_KEY = 'service:';
 const MOST_FRESH_MS = 30_000;
 /** A fleet that came back in one moment is read anew over six seconds. */
@@ -53,6 +56,7 @@ export class DevicesGate implements OnModuleInit {
     private readonly store: KeyValueStore,
     private readonly keys: DataKeys,
     private readonly pools: Pools,
+    private readonly notifications: Notifications,
     metrics: Metrics,
   ) {
     // Added up here and handed over at a scrape: a counter's own labels cost more than the look-up they count.
@@ -61,6 +65,8 @@ export class DevicesGate implements OnModuleInit {
       for (const [from, count] of pending) lookups.inc({ from }, count);
       pending.clear();
     });
+    metrics.gauge('portcullis_change_notices_heard', 'Whether changes are heard from Postgres too: 1 or 0; 1 where nobody else makes any.', () =>
+      (!store.shared || notifications.listening ? 1 : 0));
     this.countLookup = (event) => void pending.set(event, (pending.get(event) ?? 0) + 1);
     const { mqtt, gate } = config;
     this.compileOptions = { prefix: mqtt.topicPrefix, profile: mqtt.topicProfile, terminal: gate.aclTerminal };
@@ -81,9 +87,13 @@ export class DevicesGate implements OnModuleInit {
       onCount: this.countLookup,
       load: (key) => this.load(key),
       decode: (text) => this.compile(JSON.parse(text) as PlainFacts),
+      scopeOf: ({ tenantId }) => tenantId,
     });
     await cache.start();
     this.cache = cache;
+    // One process alone has made every change itself.
+    if (!this.store.shared) return;
+    await this.notifications.listen(NOTICES, { heard: (payload) => hearNotice(cache, payload), began: () => cache.noticesMissed() });
   }
 
   /** The answer if this process has it at hand; no promise, no I/O. `undefined`: ask `facts`. */
@@ -156,6 +166,14 @@ export class DevicesGate implements OnModuleInit {
     const value = readFacts(rows[0]);
     return { version: value.version, value };
   }
+}
+
+/** `device <id>`, `service <id>`, `tenant <id>`. Whatever else somebody may send costs nothing but a look at the source. */
+function hearNotice(cache: VersionedCache<Facts, PlainFacts>, payload: string): void {
+  const [what = '', id = ''] = payload.split(' ');
+  if (!isCanonicalUuid(id)) return;
+  if (what === 'tenant') cache.noticedAll(id);
+  else if (what === 'device' || what === 'service') cache.noticed(keyOf(what, id));
 }
 
 /** A device's own id: putting a new text together for each question costs more than looking it up. */

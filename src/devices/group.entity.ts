@@ -15,6 +15,9 @@ export class GroupEntity {
   @Column({ type: 'text' })
   name!: string;
 
+  @Column({ name: 'parent_id', type: 'uuid', nullable: true })
+  parentId!: string | null;
+
   @Column({ name: 'created_at', type: 'timestamptz', insert: false, update: false })
   createdAt!: Date;
 }

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { isUniqueViolation } from '../platform/database/database-errors.js';
+import { isCheckViolation, isForeignKeyViolation, isUniqueViolation } from '../platform/database/database-errors.js';
 import type { Transaction } from '../platform/database/transactions.js';
 import type { Keyset } from '../platform/http/paging.js';
 import type { DeviceStatus } from './device.js';
@@ -11,6 +11,8 @@ export interface GroupRecord {
   readonly id: string;
   readonly slug: string;
   readonly name: string;
+  /** The group in which it lies. */
+  readonly parentId: string | null;
   readonly createdAt: Date;
 }
 
@@ -29,21 +31,31 @@ const at = (column: string): string => `to_char(${column} AT TIME ZONE 'UTC', 'Y
 /** The only file that knows how groups and their members are kept. */
 @Injectable()
 export class GroupsRepository {
-  async insert(tx: Transaction, group: { id: string; slug: string; name: string }): Promise<void> {
-    await refuseTakenSlug(() => tx.manager.getRepository(GroupEntity).insert({ ...group, tenantId: tenantOf(tx) }));
+  async insert(tx: Transaction, group: { id: string; slug: string; name: string; parentId: string | null }): Promise<void> {
+    await refuseBad(() => tx.manager.getRepository(GroupEntity).insert({ ...group, tenantId: tenantOf(tx) }));
   }
 
   find(tx: Transaction, id: string): Promise<GroupRecord | null> {
     return tx.manager.getRepository(GroupEntity).findOneBy({ id, tenantId: tenantOf(tx) });
   }
 
-  async update(tx: Transaction, id: string, changes: { slug?: string; name?: string }): Promise<void> {
-    await refuseTakenSlug(() => tx.manager.getRepository(GroupEntity).update({ id, tenantId: tenantOf(tx) }, changes));
+  async update(tx: Transaction, id: string, changes: { slug?: string; name?: string; parentId?: string | null }): Promise<void> {
+    await refuseBad(() => tx.manager.getRepository(GroupEntity).update({ id, tenantId: tenantOf(tx) }, changes));
   }
 
-  /** Rules and memberships go with it. */
+  /** Rules and memberships go with it; groups in it do not, and hold it. @throws GROUP_HAS_CHILDREN */
   async delete(tx: Transaction, id: string): Promise<void> {
-    await tx.manager.getRepository(GroupEntity).delete({ id, tenantId: tenantOf(tx) });
+    try {
+      await tx.manager.getRepository(GroupEntity).delete({ id, tenantId: tenantOf(tx) });
+    } catch (error) {
+      if (isForeignKeyViolation(error, 'groups_parent_fkey')) throw devicesError('GROUP_HAS_CHILDREN', { cause: error });
+      throw error;
+    }
+  }
+
+  /** Waits for whoever gives a group of the tenant a parent; before any group is locked, since writing the parent locks it too. */
+  async lockTree(tx: Transaction): Promise<void> {
+    await tx.query('SELECT lock_group_tree($1)', [tenantOf(tx)]);
   }
 
   /**
@@ -61,7 +73,7 @@ export class GroupsRepository {
 
   page(tx: Transaction, after: Keyset | undefined, limit: number): Promise<Listed<GroupRecord>[]> {
     return tx.query(
-      `SELECT g.id, g.slug, g.name, g.created_at AS "createdAt", ${at('g.created_at')} FROM groups g
+      `SELECT g.id, g.slug, g.name, g.parent_id AS "parentId", g.created_at AS "createdAt", ${at('g.created_at')} FROM groups g
         WHERE g.tenant_id = $1 AND ($3::timestamptz IS NULL OR (g.created_at, g.id) > ($3::timestamptz, $4::uuid))
         ORDER BY g.created_at, g.id LIMIT $2`,
       [tenantOf(tx), limit, after?.at ?? null, after?.id ?? null],
@@ -119,11 +131,14 @@ export class GroupsRepository {
   }
 }
 
-async function refuseTakenSlug(write: () => Promise<unknown>): Promise<void> {
+/** What the database holds against a row, in the words of the API. The trigger `groups_tree` names its refusals as constraints. */
+async function refuseBad(write: () => Promise<unknown>): Promise<void> {
   try {
     await write();
   } catch (error) {
     if (isUniqueViolation(error, 'groups_slug_key')) throw devicesError('GROUP_SLUG_TAKEN', { cause: error });
+    if (isCheckViolation(error, 'groups_circle')) throw devicesError('GROUP_CIRCLE', { cause: error });
+    if (isCheckViolation(error, 'groups_depth')) throw devicesError('GROUP_TOO_DEEP', { cause: error });
     throw error;
   }
 }

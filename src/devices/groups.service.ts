@@ -11,6 +11,13 @@ import { DevicesRepository } from './devices.repository.js';
 import { FactsChanges } from './facts-changes.js';
 import { GroupsRepository, type GroupRecord, type MemberRecord } from './groups.repository.js';
 
+/** `parentId`: the group in which it is to lie; `null` for none. */
+export interface NewGroup {
+  readonly slug: string;
+  readonly name?: string;
+  readonly parentId?: string | null;
+}
+
 export interface PageRequest {
   readonly limit?: number;
   readonly cursor?: string;
@@ -36,33 +43,40 @@ export class GroupsService {
     return this.in(me, (tx) => this.get(tx, id));
   }
 
-  /** @throws GROUP_SLUG_TAKEN */
-  create(me: TenantPrincipal, { slug, name = '' }: { slug: string; name?: string }): Promise<GroupRecord> {
+  /** @throws GROUP_SLUG_TAKEN, GROUP_NOT_FOUND (the parent), GROUP_TOO_DEEP */
+  create(me: TenantPrincipal, { slug, name = '', parentId = null }: NewGroup): Promise<GroupRecord> {
     return this.in(me, async (tx) => {
       const id = randomUUID();
-      await this.groups.insert(tx, { id, slug, name });
-      await this.record(tx, me, 'GROUP_CREATED', { groupId: id, slug });
+      if (parentId !== null) await this.holdParent(tx, parentId);
+      await this.groups.insert(tx, { id, slug, name, parentId });
+      await this.record(tx, me, 'GROUP_CREATED', { groupId: id, slug, ...(parentId === null ? {} : { parentId }) });
       return this.get(tx, id);
     });
   }
 
-  /** Slug and name are for people: no facts change. @throws GROUP_NOT_FOUND, GROUP_SLUG_TAKEN */
-  update(me: TenantPrincipal, id: string, { slug, name }: { slug?: string; name?: string }): Promise<GroupRecord> {
+  /**
+   * Slug, name and parent are for people: no facts change.
+   * @throws GROUP_NOT_FOUND (the parent too), GROUP_SLUG_TAKEN, GROUP_CIRCLE, GROUP_TOO_DEEP
+   */
+  update(me: TenantPrincipal, id: string, { slug, name, parentId }: Partial<NewGroup>): Promise<GroupRecord> {
     return this.in(me, async (tx) => {
+      if (typeof parentId === 'string') await this.groups.lockTree(tx);
       await this.hold(tx, id, 'change');
       const before = await this.get(tx, id);
       const changes = {
         ...(typeof slug === 'string' && slug !== before.slug ? { slug } : {}),
         ...(typeof name === 'string' && name !== before.name ? { name } : {}),
+        ...(parentId !== undefined && parentId !== before.parentId ? { parentId } : {}),
       };
       if (Object.keys(changes).length === 0) return before;
+      if (typeof changes.parentId === 'string') await this.holdParent(tx, changes.parentId);
       await this.groups.update(tx, id, changes);
-      await this.record(tx, me, 'GROUP_UPDATED', { groupId: id, from: { slug: before.slug, name: before.name }, to: changes });
+      await this.record(tx, me, 'GROUP_UPDATED', { groupId: id, from: { slug: before.slug, name: before.name, parentId: before.parentId }, to: changes });
       return this.get(tx, id);
     });
   }
 
-  /** Its members lose its rules and its channel. @throws GROUP_NOT_FOUND */
+  /** Its members lose its rules and its channel. @throws GROUP_NOT_FOUND, GROUP_HAS_CHILDREN */
   remove(me: TenantPrincipal, id: string): Promise<void> {
     return this.in(me, async (tx) => {
       await this.hold(tx, id, 'change');
@@ -132,6 +146,15 @@ export class GroupsService {
   private async hold(tx: Transaction, id: string, why: 'join' | 'change'): Promise<void> {
     const found = await this.groups.lock(tx, [id], why);
     if (found.length === 0) throw devicesError('GROUP_NOT_FOUND');
+  }
+
+  /** The parent cannot be deleted until the transaction ends, and nobody else moves a group of the tenant. */
+  private async holdParent(tx: Transaction, parentId: string): Promise<void> {
+    await this.groups.lockTree(tx);
+    const [found] = await this.groups.lock(tx, [parentId], 'join');
+    if (found !== parentId) {
+      throw devicesError('GROUP_NOT_FOUND', { errors: [{ path: 'parentId', message: `there is no group ${parentId}` }] });
+    }
   }
 
   private record(

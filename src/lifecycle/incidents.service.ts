@@ -10,6 +10,9 @@ import { DevicesGate } from '../devices/devices.gate.js';
 import { DevicesService } from '../devices/devices.service.js';
 import { Clock } from '../platform/clock/clock.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
+import { logger } from '../platform/telemetry/logger.js';
+import { CertificatesService, type Revoked } from '../pki/certificates.service.js';
+import { CertificationService } from './certification.service.js';
 import { Ejector, type Ejection } from './ejector.js';
 import { Stopwatch } from './stopwatch.js';
 
@@ -20,6 +23,10 @@ export interface IncidentReport {
   readonly statusBefore: DeviceRecord['status'];
   /** What this call cut; a repetition finds nothing left. */
   readonly credentialsRevoked: readonly string[];
+  /** Serials, revoked with the reason `keyCompromise`. */
+  readonly certificatesRevoked: readonly string[];
+  /** Revocation lists that name them are out; `null`: no certificate was revoked. */
+  readonly crlPublished: boolean | null;
   readonly groupsLeft: readonly string[];
   readonly ejection: Ejection;
 }
@@ -37,6 +44,8 @@ export class IncidentsService {
     private readonly devices: DevicesService,
     private readonly credentials: CredentialsService,
     private readonly deviceSecrets: DeviceSecretsService,
+    private readonly certificates: CertificatesService,
+    private readonly certification: CertificationService,
     private readonly gate: DevicesGate,
     private readonly ejector: Ejector,
     private readonly audit: AuditService,
@@ -45,31 +54,59 @@ export class IncidentsService {
 
   /**
    * A device is in the wrong hands: confined (from where the state table allows it; PENDING and stricter states stay as they are),
-   * all its credentials revoked, out of every group, ejected. Twice is once.
+   * all its credentials and certificates revoked, out of every group, ejected; answered once the revocation lists that say so are out.
+   * Twice is once. `ejection.steps` times each part: what the transaction does one by one, `state` for the whole of it, then what follows.
    * @throws DEVICE_NOT_FOUND, DEVICE_DECOMMISSIONED
    */
   async compromised(me: TenantPrincipal, deviceId: string, confinement: Confinement, reason: string): Promise<IncidentReport> {
     const watch = new Stopwatch();
     const { tenantId } = me;
     const owner = { kind: 'device', id: deviceId, tenantId } as const;
-    const { job, ...done } = await watch.time('state', () => this.transactions.run({ tenantId }, async (tx) => {
+    const { job, authorities, ...done } = await watch.time('state', () => this.transactions.run({ tenantId }, async (tx) => {
       const before = await this.devices.lock(tx, deviceId);
       if (before.status === 'DECOMMISSIONED') throw devicesError('DEVICE_DECOMMISSIONED');
-      await this.confine(tx, me, before, confinement, reason);
-      const groupsLeft = await this.devices.leaveGroups(tx, deviceId);
-      const { revoked: credentials } = await this.credentials.revokeAll(tx, owner, 'COMPROMISED');
-      const hmac = await this.deviceSecrets.revokeAll(tx, owner, 'COMPROMISED');
+      await watch.time('confine', () => this.confine(tx, me, before, confinement, reason));
+      const groupsLeft = await watch.time('groups', () => this.devices.leaveGroups(tx, deviceId));
+      const credentials = await watch.time('credentials', async () => (await this.credentials.revokeAll(tx, owner, 'COMPROMISED')).revoked);
+      const hmac = await watch.time('signing-secrets', () => this.deviceSecrets.revokeAll(tx, owner, 'COMPROMISED'));
+      const { certificates, authorities } = await watch.time('certificates', () => this.revokeCertificates(tx, me, deviceId, reason));
       const revoked = [...credentials, ...hmac];
+      const serials = certificates.map(({ serial }) => serial);
       const device = await this.devices.setTokensNotBefore(tx, deviceId, new Date(this.clock.now()));
-      const details = { credentialId: null, revoked, groupsLeft, reason, incident: 'compromised' };
+      const details = { credentialId: null, revoked, certificates: serials, groupsLeft, reason, incident: 'compromised' };
       const row = { type: 'CREDENTIAL_REVOKED', severity: 'CRITICAL', tenantId, deviceId, actor: actorOf(me), details } as const;
-      if (revoked.length + groupsLeft.length > 0) await this.audit.record(tx, row);
+      if (revoked.length + serials.length + groupsLeft.length > 0) await this.audit.record(tx, row);
       // Banned for a moment even in quarantine: whoever holds it must not have its will published.
       const job = await this.ejector.order(tx, owner, 'COMPROMISED', true, null);
-      return { device, statusBefore: before.status, credentialsRevoked: revoked, groupsLeft, job };
+      return { device, statusBefore: before.status, credentialsRevoked: revoked, certificatesRevoked: serials, groupsLeft, job, authorities };
     }));
     await watch.time('invalidate', () => this.gate.invalidate('device', deviceId, done.device.version));
-    return { ...done, ejection: await this.ejector.eject(job, watch) };
+    const [ejection, crlPublished] = await Promise.all([
+      this.ejector.eject(job, watch),
+      authorities.length === 0 ? null : watch.time('crl', () => this.publish(tenantId, authorities)),
+    ]);
+    return { ...done, crlPublished, ejection: { ...ejection, totalMs: watch.totalMs } };
+  }
+
+  /** The gate refuses a revoked certificate from the commit on; the lists are for whoever asks them instead. */
+  private async publish(tenantId: string, authorities: readonly string[]): Promise<boolean> {
+    try {
+      await this.certification.publish(tenantId, authorities);
+      return true;
+    } catch (error) {
+      // What was cut stays cut, and whoever looks after the lists makes it good.
+      logger.warn({ err: error }, 'a revocation list could not be published');
+      return false;
+    }
+  }
+
+  private async revokeCertificates(tx: Transaction, me: TenantPrincipal, deviceId: string, reason: string): Promise<Revoked> {
+    const done = await this.certificates.revoke(tx, await this.certificates.unexpired(tx, deviceId), 'keyCompromise');
+    for (const { serial } of done.certificates) {
+      const details = { serial, reason: 'keyCompromise', why: reason, incident: 'compromised' };
+      await this.audit.record(tx, { type: 'CERT_REVOKED', tenantId: me.tenantId, deviceId, actor: actorOf(me), details });
+    }
+    return done;
   }
 
   private async confine(tx: Transaction, me: TenantPrincipal, before: DeviceRecord, confinement: Confinement, reason: string): Promise<void> {

@@ -12,6 +12,11 @@ import { DeviceSecrets1764000000020 } from './1764000000020-device-secrets.js';
 import { PersonalAccessTokens1764000000030 } from './1764000000030-personal-access-tokens.js';
 import { TenantPlane1764000000031 } from './1764000000031-tenant-plane.js';
 import { Invitations1764000000032 } from './1764000000032-invitations.js';
+import { ChangeNotices1764000000050 } from './1764000000050-change-notices.js';
+import { ExpiryWarnings1764000000060 } from './1764000000060-expiry-warnings.js';
+import { AuthoritySuccession1764000000061 } from './1764000000061-authority-succession.js';
+import { NestedGroups1764000000080 } from './1764000000080-nested-groups.js';
+import { OwnerEndsTokens1764000000090 } from './1764000000090-owner-ends-tokens.js';
 
 /** Every migration, oldest first. Written SQL: what runs is what was reviewed. */
 export const MIGRATIONS = [
@@ -28,4 +33,9 @@ export const MIGRATIONS = [
   PersonalAccessTokens1764000000030,
   TenantPlane1764000000031,
   Invitations1764000000032,
+  ChangeNotices1764000000050,
+  ExpiryWarnings1764000000060,
+  AuthoritySuccession1764000000061,
+  NestedGroups1764000000080,
+  OwnerEndsTokens1764000000090,
 ] satisfies (new () => MigrationInterface)[];

@@ -7,8 +7,9 @@ import { CONFIG, type Config } from '../platform/config/config.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
 import { KeyValueStore } from '../platform/redis/key-value.js';
 import { logger } from '../platform/telemetry/logger.js';
-import { AUTHORITIES_CHANNEL, ISSUING_LIFE_MS, ROOT_LIFE_MS, type Authority } from './authority.js';
+import { AUTHORITIES_CHANNEL, ISSUING_LIFE_MS, issuingName, ORGANIZATION, ROOT_LIFE_MS, type Authority } from './authority.js';
 import { AuthoritiesRepository } from './authorities.repository.js';
+import { AUTHORITY_WINDOWS, thresholdOf } from './expiry.js';
 import { issueAuthority, issueCertificate } from './certificate-issue.js';
 import { issuerOf, type Issuer } from './issuer.js';
 import { algorithmOf, keyIdOf, spkiOf, type KeyType } from './keys.js';
@@ -30,12 +31,16 @@ export interface RollOver {
   readonly remaining: number;
 }
 
-const ORGANIZATION = 'Portcullis';
+interface RollOverOptions {
+  readonly keyType?: KeyType;
+  readonly actor?: AuditActor;
+  /** Only while this one is the current one. */
+  readonly instead?: string;
+}
+
 const DAY_MS = 86_400_000;
 /** A responder is replaced when it has less than this left. */
 const RESPONDER_RESERVE_MS = 10 * DAY_MS;
-/** An issuing authority is replaced by itself when it could no longer give a year. */
-const ISSUING_RESERVE_MS = 400 * DAY_MS;
 
 /**
  * Authorities: one root of the installation, one issuing authority a tenant, one OCSP responder each, all made at first need. Of
@@ -60,12 +65,15 @@ export class AuthoritiesService {
   async issuing(tenantId: string): Promise<SigningAuthority> {
     const now = this.clock.now();
     const found = await this.transactions.run({ tenantId }, (tx) => this.repository.issuing(tx, tenantId));
-    if (found !== null && found.notAfter.getTime() - now > ISSUING_RESERVE_MS) return this.signing(found);
+    if (found !== null && thresholdOf(AUTHORITY_WINDOWS, found, now) === null && found.notAfter.getTime() > now) return this.signing(found);
+    const root = await this.root();
     if (found !== null) {
-      await this.rollOver(tenantId);
+      // Its successor has to be signed elsewhere: it goes on, and the monitor tells that it ends.
+      if (root.keyHandle === null && found.notAfter.getTime() > now) return this.signing(found);
+      await this.rollOver(tenantId, { instead: found.id });
     } else {
-      const root = await this.root();
-      await this.transactions.run({ tenantId }, async (tx) => this.add(tx, await this.newIssuing(root, tenantId, this.config.pki.keyType)));
+      const next = await this.newIssuing(root, tenantId, this.config.pki.keyType);
+      await this.transactions.run({ tenantId }, (tx) => this.add(tx, next));
     }
     const made = await this.transactions.run({ tenantId }, (tx) => this.repository.issuing(tx, tenantId));
     if (made === null) throw new Error('an issuing authority was made and is not there');
@@ -91,21 +99,28 @@ export class AuthoritiesService {
 
   /**
    * A new issuing authority for the tenant; the one before signs lists and answers until its last certificate has ended, and issues
-   * nothing more.
+   * nothing more. Of several roll-overs at once each has its turn; one that was meant `instead` of a certain authority does nothing
+   * where that is replaced already.
+   * @throws AUTHORITY_KEY_ELSEWHERE
    */
-  async rollOver(tenantId: string, { keyType = this.config.pki.keyType, actor = SYSTEM_ACTOR }: { keyType?: KeyType; actor?: AuditActor } = {}): Promise<RollOver> {
-    const root = await this.root();
-    const next = await this.newIssuing(root, tenantId, keyType);
-    return this.transactions.run({ tenantId }, async (tx) => {
-      const now = new Date(this.clock.now());
-      const previous = await this.repository.issuing(tx, tenantId);
-      if (previous !== null && (await this.repository.retire(tx, previous.id, now))) {
-        await this.audit.record(tx, { type: 'CA_RETIRED', tenantId, actor, details: { authority: previous.id, serial: previous.serial } });
-      }
-      await this.add(tx, next, actor);
-      const remaining = previous === null ? 0 : await this.repository.countLive(tx, previous.id, now);
-      return { previous: previous?.id ?? null, current: next.id, remaining };
-    });
+  async rollOver(tenantId: string, { keyType = this.config.pki.keyType, actor = SYSTEM_ACTOR, instead }: RollOverOptions = {}): Promise<RollOver> {
+    const next = await this.newIssuing(await this.root(), tenantId, keyType);
+    return this.transactions.run({ tenantId }, (tx) => this.succeed(tx, tenantId, next, { actor, ...(instead === undefined ? {} : { instead }) }));
+  }
+
+  /** Puts an authority in the place of the tenant's current one. */
+  async succeed(tx: Transaction, tenantId: string, next: Authority, { actor, instead }: { actor: AuditActor; instead?: string }): Promise<RollOver> {
+    const now = new Date(this.clock.now());
+    await this.repository.takeTurn(tx, tenantId);
+    const previous = await this.repository.issuing(tx, tenantId);
+    if (previous !== null && instead !== undefined && previous.id !== instead) return { previous: instead, current: previous.id, remaining: await this.repository.countLive(tx, instead, now) };
+    if (previous !== null) {
+      await this.repository.retire(tx, previous.id, now);
+      await this.audit.record(tx, { type: 'CA_RETIRED', tenantId, actor, details: { authority: previous.id, serial: previous.serial, successor: next.id } });
+    }
+    if (!(await this.add(tx, next, actor))) throw new Error('an authority is in the way of its successor');
+    const remaining = previous === null ? 0 : await this.repository.countLive(tx, previous.id, now);
+    return { previous: previous?.id ?? null, current: next.id, remaining };
   }
 
   /** Who answers OCSP for an authority: a delegate with the no-check extension (RFC 6960 §4.2.2.2). */
@@ -127,7 +142,7 @@ export class AuthoritiesService {
       await this.repository.retireResponder(tx, authority.id, new Date(now));
       const made: Authority = {
         id, tenantId, kind: 'responder', parentId: authority.id, keyType: 'EC', certificate: issued.der, serial: issued.serial,
-        keyHandle: handle, notBefore: issued.notBefore, notAfter: issued.notAfter, retiredAt: null,
+        keyHandle: handle, notBefore: issued.notBefore, notAfter: issued.notAfter, retiredAt: null, endedAt: null, keyHere: true,
       };
       const first = await this.repository.insert(tx, made);
       const winner = first ? made : await find(tx);
@@ -170,7 +185,7 @@ export class AuthoritiesService {
     );
     return {
       id, tenantId: null, kind: 'root', parentId: null, keyType, certificate: issued.der, serial: issued.serial, keyHandle: handle,
-      notBefore: issued.notBefore, notAfter: issued.notAfter, retiredAt: null,
+      notBefore: issued.notBefore, notAfter: issued.notAfter, retiredAt: null, endedAt: null, keyHere: true,
     };
   }
 
@@ -179,29 +194,32 @@ export class AuthoritiesService {
     const id = randomUUID();
     const { handle, spki } = await this.signer.make(id, keyType);
     const issued = await issueAuthority({ issuer: this.signing(root).issuer }, {
-      // The whole id: relying parties find an issuer by its name.
-      commonName: `Portcullis Issuing ${id}`, organization: ORGANIZATION, spki, lifeMs: ISSUING_LIFE_MS, now: this.clock.now(), pathLength: 0,
+      commonName: issuingName(id), organization: ORGANIZATION, spki, lifeMs: ISSUING_LIFE_MS, now: this.clock.now(), pathLength: 0,
     });
     return {
       id, tenantId, kind: 'issuing', parentId: root.id, keyType, certificate: issued.der, serial: issued.serial, keyHandle: handle,
-      notBefore: issued.notBefore, notAfter: issued.notAfter, retiredAt: null,
+      notBefore: issued.notBefore, notAfter: issued.notAfter, retiredAt: null, endedAt: null, keyHere: true,
     };
   }
 
-  private async add(tx: Transaction, authority: Authority, actor: AuditActor = SYSTEM_ACTOR): Promise<boolean> {
+  /** @returns false where another one of its place was first */
+  async add(tx: Transaction, authority: Authority, actor: AuditActor = SYSTEM_ACTOR): Promise<boolean> {
     const first = await this.repository.insert(tx, authority);
     if (!first) return false;
     await this.audit.record(tx, {
       type: 'CA_CREATED',
       tenantId: authority.tenantId,
       actor,
-      details: { authority: authority.id, kind: authority.kind, serial: authority.serial, notAfter: authority.notAfter.toISOString() },
+      details: {
+        authority: authority.id, kind: authority.kind, serial: authority.serial, notAfter: authority.notAfter.toISOString(), keyHere: authority.keyHere,
+      },
     });
     tx.afterCommit(() => this.announce());
     return true;
   }
 
-  private async announce(): Promise<void> {
+  /** Tells every process to read the authorities anew; for use after a commit. */
+  async announce(): Promise<void> {
     await this.store.publish(AUTHORITIES_CHANNEL, '').catch((error: unknown) => {
       logger.warn({ err: error }, 'other processes were not told of a new authority; they find it within 30 s');
     });

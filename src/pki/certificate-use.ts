@@ -1,8 +1,8 @@
-import { Injectable, type BeforeApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import { DevicesService } from '../devices/devices.service.js';
 import { Transactions } from '../platform/database/transactions.js';
+import { WriteBehind } from '../platform/database/write-behind.js';
 import { Lru } from '../platform/redis/lru.js';
-import { logger } from '../platform/telemetry/logger.js';
 import { CertificatesRepository } from './certificates.repository.js';
 
 interface Use {
@@ -13,9 +13,6 @@ interface Use {
   readonly at: number;
 }
 
-const FLUSH_MS = 2_000;
-/** Beyond this, uses of further certificates are forgotten until the next flush. */
-const MAX_NOTED = 20_000;
 /** A use is written at most so often a certificate. */
 const EVERY_MS = 60_000;
 const MAX_WRITTEN = 50_000;
@@ -25,59 +22,33 @@ const MAX_WRITTEN = 50_000;
  * before it.
  */
 @Injectable()
-export class CertificateUse implements OnModuleInit, BeforeApplicationShutdown {
-  private noted = new Map<string, Use>();
+export class CertificateUse extends WriteBehind<Use> {
   private readonly written = new Lru<string, number>(MAX_WRITTEN);
-  private timer: NodeJS.Timeout | undefined;
-  private flushing: Promise<void> | null = null;
 
   constructor(
     private readonly transactions: Transactions,
     private readonly devices: DevicesService,
     private readonly repository: CertificatesRepository,
-  ) {}
-
-  onModuleInit(): void {
-    this.timer = setInterval(() => void this.flush(), FLUSH_MS);
-    this.timer.unref();
-  }
-
-  async beforeApplicationShutdown(): Promise<void> {
-    clearInterval(this.timer);
-    await this.flush();
+  ) {
+    // One certificate a transaction: two instances never wait for each other in a circle.
+    super({ what: 'the use of a certificate', everyMs: 2_000, most: 20_000, batch: 1 });
   }
 
   /** Never waits and never fails. */
   note(certificateId: string, owner: { readonly kind: 'device' | 'service'; readonly id: string; readonly tenantId: string }, at: number): void {
     const before = this.written.get(certificateId);
-    if ((before !== undefined && at - before < EVERY_MS) || this.noted.has(certificateId) || this.noted.size >= MAX_NOTED) return;
-    this.noted.set(certificateId, { kind: owner.kind, ownerId: owner.id, tenantId: owner.tenantId, at });
+    if ((before !== undefined && at - before < EVERY_MS) || this.kept(certificateId) !== undefined) return;
+    this.keep(certificateId, { kind: owner.kind, ownerId: owner.id, tenantId: owner.tenantId, at });
   }
 
-  /** Writes what was noted. */
-  flush(): Promise<void> {
-    this.flushing ??= this.write().finally(() => (this.flushing = null));
-    return this.flushing;
-  }
-
-  private async write(): Promise<void> {
-    const uses = this.noted;
-    this.noted = new Map();
+  protected async write(tenantId: string, uses: ReadonlyMap<string, Use>): Promise<void> {
     for (const [id, use] of uses) {
-      try {
-        await this.writeOne(id, use);
-        this.written.set(id, use.at);
-      } catch (error) {
-        logger.warn({ err: error }, 'the use of a certificate could not be written');
-      }
+      await this.transactions.run({ tenantId }, async (tx) => {
+        const ended = await this.repository.noteUse(tx, id, new Date(use.at));
+        // The gate must see the end of the one before.
+        if (ended && use.kind === 'device') await this.devices.touch(tx, use.ownerId);
+      });
+      this.written.set(id, use.at);
     }
-  }
-
-  private writeOne(id: string, { kind, ownerId, tenantId, at }: Use): Promise<void> {
-    return this.transactions.run({ tenantId }, async (tx) => {
-      const ended = await this.repository.noteUse(tx, id, new Date(at));
-      // The gate must see the end of the one before.
-      if (ended && kind === 'device') await this.devices.touch(tx, ownerId);
-    });
   }
 }

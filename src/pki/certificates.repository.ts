@@ -121,6 +121,16 @@ export class CertificatesRepository {
     return rows.map(recordOf);
   }
 
+  /** Every certificate of a device that a list can still name: a superseded one, whose key may be in the wrong hands as well, among them. */
+  async unexpired(tx: Transaction, deviceId: string, now: Date): Promise<CertificateRecord[]> {
+    const rows = await tx.query<Row>(
+      `SELECT ${COLUMNS} ${FROM} WHERE c.tenant_id = $1 AND c.device_id = $2 AND c.revoked_at IS NULL AND c.not_after > $3
+        ORDER BY c.created_at, c.id`,
+      [tx.scope.tenantId, deviceId, now],
+    );
+    return rows.map(recordOf);
+  }
+
   /**
    * What rests on some certificates or client secrets: certificates that were got with them, and those that renewed these. With
    * `since` only those issued from then on. Ended and revoked ones are left out, though what came from them is not.

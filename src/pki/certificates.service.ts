@@ -165,6 +165,11 @@ export class CertificatesService {
     return this.repository.live(tx, deviceId, new Date(this.clock.now()));
   }
 
+  /** As `live`, with those that were superseded: whoever has the key of one may show it elsewhere. */
+  unexpired(tx: Transaction, deviceId: string): Promise<CertificateRecord[]> {
+    return this.repository.unexpired(tx, deviceId, new Date(this.clock.now()));
+  }
+
   /** Good certificates that rest on the given ones or on client secrets, oldest first. */
   lineage(tx: Transaction, from: { ids?: readonly string[]; credentialIds?: readonly string[] }, since: Date | null): Promise<CertificateRecord[]> {
     return this.repository.lineage(tx, from, since, new Date(this.clock.now()));

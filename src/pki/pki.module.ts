@@ -3,8 +3,10 @@ import { CertificateProof } from '../access/device-proof.js';
 import { AuditModule } from '../audit/audit.module.js';
 import { DevicesModule } from '../devices/devices.module.js';
 import { UsersModule } from '../users/users.module.js';
+import { AuthoritiesController } from './authorities.controller.js';
 import { AuthoritiesRepository } from './authorities.repository.js';
 import { AuthoritiesService } from './authorities.service.js';
+import { AuthoritySuccessionService } from './authority-succession.service.js';
 import { CertificateHolders, CertificateListing } from './certificate-holders.js';
 import { CertificateMaterials } from './certificate-materials.js';
 import { CertificateProofService } from './certificate-proof.service.js';
@@ -15,6 +17,9 @@ import { CertificatesService } from './certificates.service.js';
 import { CrlKeeper } from './crl-keeper.js';
 import { CrlsRepository } from './crls.repository.js';
 import { CrlsService } from './crls.service.js';
+import { ExpiryListeners } from './expiry-listeners.js';
+import { ExpiryMonitor } from './expiry-monitor.js';
+import { ExpiryRepository } from './expiry.repository.js';
 import { OcspService } from './ocsp.service.js';
 import { PkiGate } from './pki.gate.js';
 import { PublicationsController } from './publications.controller.js';
@@ -26,10 +31,11 @@ import { TrustAnchors } from './trust-anchors.js';
 @Global()
 @Module({
   imports: [AuditModule, DevicesModule, UsersModule],
-  controllers: [CertificatesController, PublicationsController],
+  controllers: [CertificatesController, AuthoritiesController, PublicationsController],
   providers: [
     AuthoritiesRepository,
     AuthoritiesService,
+    AuthoritySuccessionService,
     CertificatesRepository,
     CertificatesService,
     CertificateHolders,
@@ -39,6 +45,9 @@ import { TrustAnchors } from './trust-anchors.js';
     CrlsRepository,
     CrlsService,
     CrlKeeper,
+    ExpiryListeners,
+    ExpiryMonitor,
+    ExpiryRepository,
     OcspService,
     PublicationsService,
     PkiGate,
@@ -47,6 +56,6 @@ import { TrustAnchors } from './trust-anchors.js';
     { provide: CertificateProof, useExisting: CertificateProofService },
     { provide: Signer, useClass: SealedSigner },
   ],
-  exports: [CertificatesService, AuthoritiesService, CrlsService, PublicationsService, PkiGate, CertificateProof],
+  exports: [CertificatesService, ExpiryListeners, AuthoritiesService, AuthoritySuccessionService, CrlsService, PublicationsService, PkiGate, CertificateProof],
 })
 export class PkiModule {}

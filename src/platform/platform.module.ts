@@ -4,6 +4,7 @@ import { Clock, SystemClock } from './clock/clock.js';
 import { CONFIG, type Config } from './config/config.js';
 import { DataKeys } from './crypto/data-keys.js';
 import { appDataSource, type EntityClass } from './database/data-source.js';
+import { Notifications } from './database/notifications.js';
 import { Pools } from './database/pools.js';
 import { Transactions } from './database/transactions.js';
 import { InternalRoutes } from './http/internal-routes.js';
@@ -38,6 +39,7 @@ export class PlatformModule implements OnApplicationShutdown {
         { provide: KeyValueStore, useValue: store },
         { provide: DataSource, useFactory: () => appDataSource(config.database, entities).initialize() },
         Pools,
+        Notifications,
         Transactions,
         DataKeys,
         Health,
@@ -45,7 +47,7 @@ export class PlatformModule implements OnApplicationShutdown {
         { provide: Mailer, useFactory: () => mailerFor(config) },
         { provide: Metrics, useFactory: () => new Metrics() },
       ],
-      exports: [CONFIG, Clock, KeyValueStore, DataSource, Pools, Transactions, DataKeys, Health, InternalRoutes, Mailer, Metrics],
+      exports: [CONFIG, Clock, KeyValueStore, DataSource, Pools, Notifications, Transactions, DataKeys, Health, InternalRoutes, Mailer, Metrics],
     };
   }
 

@@ -41,6 +41,16 @@ export const USERS_ERRORS = {
     title: 'The tenant is being deleted',
     meaning: 'It stays frozen until its grace is over; take the deletion back (`/restore`) before opening it again.',
   },
+  ACCOUNT_NOT_FOUND: {
+    status: 404,
+    title: 'No such account',
+    meaning: 'No account of the installation has this id.',
+  },
+  LAST_PLATFORM_ADMIN: {
+    status: 409,
+    title: 'The platform needs a PLATFORM_ADMIN',
+    meaning: 'The last active PLATFORM_ADMIN can neither lose that role nor be offboarded; give it to somebody else first.',
+  },
   LAST_ADMIN: {
     status: 409,
     title: 'The tenant needs an ADMIN',

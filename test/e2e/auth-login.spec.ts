@@ -200,7 +200,7 @@ describe('changing the password', () => {
     expect([wrong.status, wrong.body.code]).toEqual([403, 'CURRENT_PASSWORD_WRONG']);
     expect((await people.call('GET', '/auth/me', { token: there.access_token })).status).toBe(200);
     const done = await change(here.access_token, { currentPassword: PASSWORD, newPassword: NEXT });
-    expect([done.status, done.body]).toEqual([200, { sessionsEnded: 1 }]);
+    expect([done.status, done.body]).toEqual([200, { sessionsEnded: 1, tokensRevoked: 0 }]);
     expect((await people.call('GET', '/auth/me', { token: there.access_token })).status).toBe(401);
     expect((await people.call('POST', '/auth/refresh', { body: { refresh_token: there.refresh_token } })).status).toBe(401);
     expect((await people.call('GET', '/auth/me', { token: here.access_token })).status).toBe(200);
@@ -213,7 +213,7 @@ describe('changing the password', () => {
     await people.member('keeper@example.org', 'VIEWER');
     const [here, there] = [await people.tokenOf('keeper@example.org'), await people.tokenOf('keeper@example.org')];
     const done = await change(here, { currentPassword: PASSWORD, newPassword: NEXT, endOtherSessions: false });
-    expect(done.body).toEqual({ sessionsEnded: 0 });
+    expect(done.body).toEqual({ sessionsEnded: 0, tokensRevoked: 0 });
     expect((await people.call('GET', '/auth/me', { token: there })).status).toBe(200);
   });
 

@@ -139,15 +139,63 @@ const EVERYWHERE_MS = 1_000;
       await until('the reactivation', async () => (await connect(b, device)) === 'allow', EVERYWHERE_MS);
     });
 
-    it('a change made by the one without Redis reaches the other when Redis is back', async () => {
-      const device = await warmDevice();
-      redisOfB.cut();
-      await until('B has no Redis', () => stores[1]?.subscribed === false && !stores[1].available);
-      await change(b, 'POST', `/devices/${device.id}/suspend`, { reason: 'test' });
-      expect(await connect(b, device)).toBe('deny');
-      redisOfB.heal();
-      await until('B hears again', () => stores[1]?.subscribed === true && stores[1].available);
-      await deniedEverywhere('the suspension', (app) => connect(app, device));
+    describe('a change that is made by the one without Redis holds on the other, though Redis has the old state:', () => {
+      const alone = async (): Promise<void> => {
+        redisOfB.cut();
+        await until('B has no Redis', () => stores[1]?.subscribed === false && !stores[1].available);
+      };
+
+      it('a suspension, and after it an activation', async () => {
+        const device = await warmDevice();
+        await alone();
+        await change(b, 'POST', `/devices/${device.id}/suspend`, { reason: 'test' });
+        await deniedEverywhere('the suspension', (app) => connect(app, device));
+        await deniedEverywhere('the suspension', (app) => publish(app, device, `devices/${device.id}/telemetry`));
+        await change(b, 'POST', `/devices/${device.id}/activate`, { reason: 'test' });
+        await until('the reactivation', async () => (await connect(a, device)) === 'allow', EVERYWHERE_MS);
+      });
+
+      it('a revoked credential', async () => {
+        const device = await warmDevice();
+        const { body } = await a.call<{ items: { id: string }[] }>('GET', `/devices/${device.id}/credentials`);
+        await alone();
+        for (const { id } of body.items) await change(b, 'DELETE', `/devices/${device.id}/credentials/${id}?reason=leaked`);
+        await deniedEverywhere('the revocation', (app) => connect(app, device));
+        await deniedEverywhere('the revocation', (app) => connect(app, device, device.access_token));
+      });
+
+      it('a rule that was taken away', async () => {
+        const device = await warmDevice();
+        const topic = `devices/${device.id}/raw`;
+        const { body: rule } = await a.call<{ id: string }>('POST', `/devices/${device.id}/rules`, { action: 'publish', topic });
+        for (const app of [a, b]) await until('the rule', async () => (await publish(app, device, topic)) === 'allow', EVERYWHERE_MS);
+        await alone();
+        await change(b, 'DELETE', `/devices/${device.id}/rules/${rule.id}`);
+        await deniedEverywhere('the end of the rule', (app) => publish(app, device, topic));
+      });
+
+      it('a person that was demoted, and one that was disabled', async () => {
+        const person = { email: `operator-${(count += 1)}@example.test`, password: 'a good long password', name: 'O', role: 'ADMIN' };
+        const { body: user } = await a.call<{ id: string }>('POST', '/auth/register', person);
+        const headers = await a.loginAs(person.email, person.password);
+        const attempt = async (): Promise<number> =>
+          (await a.call('POST', '/devices', { slug: `by-person-${(count += 1)}` }, headers)).status;
+        expect(await attempt()).toBe(201);
+        await alone();
+        await change(b, 'PATCH', `/users/${user.id}`, { role: 'VIEWER' });
+        expect(await attempt()).toBe(403);
+        await change(b, 'POST', `/users/${user.id}/disable`);
+        expect(await attempt()).toBe(401);
+      });
+
+      it('and it still holds when Redis is back', async () => {
+        const device = await warmDevice();
+        await alone();
+        await change(b, 'POST', `/devices/${device.id}/suspend`, { reason: 'test' });
+        redisOfB.heal();
+        await until('B hears again', () => stores[1]?.subscribed === true && stores[1].available);
+        await deniedEverywhere('the suspension', (app) => connect(app, device));
+      });
     });
   });
 

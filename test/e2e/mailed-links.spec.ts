@@ -65,6 +65,30 @@ describe('recovery', () => {
     expect(codeOf(await post('/auth/password/reset', { token: late, newPassword: PASSWORD }))).toEqual([400, 'RECOVERY_TOKEN_INVALID']);
   });
 
+  it.each(['reset', 'change'])('leaves access tokens, unless it is told to end them, then in every tenant (%s)', async (way) => {
+    const email = `automated-${way}@example.org`;
+    const id = await people.member(email, 'VIEWER');
+    await people.tenant(`automated-${way}`, { [id]: 'VIEWER' });
+    let password = PASSWORD;
+    const loginTo = async (tenant: string) => (await people.login(email, password, { body: { tenant } })).body.access_token ?? '';
+    const pats: string[] = [];
+    for (const tenant of ['default', `automated-${way}`]) {
+      const made = await post('/pats', { name: 'x', duration: '1h', scopes: ['devices.device.read'] }, await loginTo(tenant));
+      pats.push(made.body['secret'] as string);
+    }
+    const statuses = () => Promise.all(pats.map(async (token) => (await people.call('GET', '/probe/read', { token })).status));
+    const renew = async (newPassword: string, more: object) => {
+      if (way === 'change') return post('/auth/password/change', { currentPassword: password, newPassword, ...more }, await loginTo('default'));
+      await post('/auth/password/forgot', { email });
+      return post('/auth/password/reset', { token: await mailed(email, 'pcp_'), newPassword, ...more });
+    };
+    expect((await renew(NEW_PASSWORD, {})).body['tokensRevoked']).toBe(0);
+    password = NEW_PASSWORD;
+    expect(await statuses()).toEqual([200, 200]);
+    expect((await renew(PASSWORD, { revokeTokens: true })).body['tokensRevoked']).toBe(2);
+    expect(await statuses()).toEqual([401, 401]);
+  });
+
   it('knows its own tokens only, and the newest alone', async () => {
     await people.member('twice@example.org', 'VIEWER');
     await post('/auth/password/forgot', { email: 'twice@example.org' });

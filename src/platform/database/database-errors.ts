@@ -1,6 +1,7 @@
 /** SQLSTATE of a violated unique constraint. */
 const UNIQUE_VIOLATION = '23505';
 const FOREIGN_KEY_VIOLATION = '23503';
+const CHECK_VIOLATION = '23514';
 
 /** Whether Postgres refused a row because of this unique constraint (or any, without a name). */
 export function isUniqueViolation(error: unknown, constraint?: string): boolean {
@@ -11,6 +12,12 @@ export function isUniqueViolation(error: unknown, constraint?: string): boolean 
 export function isForeignKeyViolation(error: unknown, constraint?: string): boolean {
   const detail = postgresError(error);
   return detail?.code === FOREIGN_KEY_VIOLATION && (constraint === undefined || detail.constraint === constraint);
+}
+
+/** Whether a check refused the row; a trigger that raises one names it as a constraint. */
+export function isCheckViolation(error: unknown, constraint: string): boolean {
+  const detail = postgresError(error);
+  return detail?.code === CHECK_VIOLATION && detail.constraint === constraint;
 }
 
 /** Whether the store could not be asked at all: connection refused or lost, shutting down, too many connections, timed out. */

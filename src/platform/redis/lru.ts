@@ -70,6 +70,11 @@ export class Lru<K, V> {
     return true;
   }
 
+  /** Looks at every entry. */
+  deleteWhere(holds: (value: V) => boolean): void {
+    for (const node of this.nodes.values()) if (holds(node.value)) this.delete(node.key);
+  }
+
   clear(): void {
     this.nodes.clear();
     this.newest = undefined;

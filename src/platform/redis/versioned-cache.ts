@@ -1,8 +1,10 @@
 import type { Clock } from '../clock/clock.js';
 import { CacheStore, type CacheStoreEvent, type StoreAnswer, type StoredEntry } from './cache-store.js';
+import { Distrust } from './distrust.js';
 import { InvalidationOutbox } from './invalidation-outbox.js';
 import { checkVersion, type KeyValueStore } from './key-value.js';
 import { Lru } from './lru.js';
+import { SourceDoubt } from './source-doubt.js';
 
 /** What happened to a look-up or to the store behind it; for metrics. */
 export type CacheEvent =
@@ -40,6 +42,8 @@ export interface VersionedCacheOptions<T, P> {
   readonly decode: (text: string) => T;
   /** Asks the source; null where there is no such thing; throws when the source cannot be reached. */
   readonly load: (id: string) => Promise<{ readonly version: number; readonly value: P } | null>;
+  /** What a value belongs to, for `noticedAll`. */
+  readonly scopeOf?: (value: T) => string;
   readonly onCount?: (event: CacheEvent) => void;
 }
 
@@ -62,19 +66,19 @@ interface Pending<T> {
   running: number;
   /** Below this version an answer is outdated; raised by invalidations heard meanwhile. */
   floor: number;
+  /** Counts notices of the source that came meanwhile: an answer from before one is outdated whatever its version. */
+  notices: number;
   /** The look-up that a newcomer may wait for; taken away by an invalidation. */
   joinable: Promise<Cached<T>> | null;
   generation: number;
 }
 
+/** Ids and scopes of which a notice is remembered one by one. */
+const MAX_NOTICES = 10_000;
 /** A look-up that an invalidation overtook asks again, at most so often. */
 const MAX_ATTEMPTS = 4;
 /** A confirmation from a clock that is ahead of ours by more than this is not believed. */
 const MAX_SKEW_MS = 5_000;
-/** After a failure of the source it is left alone this long, and then tried aside, by whoever can be served without it. */
-const SOURCE_PAUSE_MS = 500;
-/** So long after its last failure nobody who can be served without the source waits for it. */
-const SOURCE_DOUBT_MS = 5_000;
 
 /**
  * Facts by id with a version that every change raises: process memory → shared store → source.
@@ -95,9 +99,9 @@ export class VersionedCache<T, P = unknown> {
   private generation = 0;
   /** What the store holds from this time or before may have missed an invalidation that a gap kept from it. */
   private trustedSince = 0;
-  private sourcePausedUntil = 0;
-  private sourceDoubtedUntil = 0;
-  private trying = false;
+  /** Of whom the store's word from before a notice of the source is not believed. */
+  private readonly distrust: Distrust;
+  private readonly source: SourceDoubt;
   private listening: boolean;
   private readonly freshMs: number;
   private readonly missMs: number;
@@ -115,6 +119,8 @@ export class VersionedCache<T, P = unknown> {
     this.missMs = options.missMs ?? 2_000;
     this.encode = options.encode ?? ((plain) => JSON.stringify(plain));
     this.listening = !store.shared;
+    this.source = new SourceDoubt(options.clock);
+    this.distrust = new Distrust(MAX_NOTICES, staleMs + 2 * MAX_SKEW_MS);
     this.outbox = new InvalidationOutbox(options.clock, staleMs, (id, version) => this.tell(id, version));
   }
 
@@ -152,6 +158,33 @@ export class VersionedCache<T, P = unknown> {
     return false;
   }
 
+  /**
+   * The source itself says that `id` was changed, by whomever: the one who did it may have lost the store, which then still holds
+   * the old state. So neither memory nor the store is believed about it until the source was asked.
+   */
+  noticed(id: string): void {
+    this.memory.delete(id);
+    this.misses.delete(id);
+    this.overtake(this.pending.get(id));
+    this.distrust.note(id, this.options.clock.now());
+  }
+
+  /** As `noticed` for everything of a scope. */
+  noticedAll(scope: string): void {
+    const { scopeOf } = this.options;
+    if (scopeOf === undefined) throw new Error(`${this.options.name}: no scopes are known`);
+    this.memory.deleteWhere(({ value }) => scopeOf(value) === scope);
+    this.misses.clear();
+    for (const pending of this.pending.values()) this.overtake(pending);
+    this.distrust.note(scopeName(scope), this.options.clock.now());
+  }
+
+  /** Notices may have been missed until now: what memory and store hold is asked for anew. */
+  noticesMissed(): void {
+    this.generation += 1;
+    this.trustedSince = this.options.clock.now();
+  }
+
   /** Whether every invalidation reaches this process. */
   private get hearing(): boolean {
     return this.listening && this.options.store.subscribed;
@@ -180,7 +213,7 @@ export class VersionedCache<T, P = unknown> {
   }
 
   private lookUp(id: string): Promise<Cached<T>> {
-    const pending = this.pending.get(id) ?? { running: 0, floor: 0, joinable: null, generation: this.generation };
+    const pending = this.pending.get(id) ?? { running: 0, floor: 0, notices: 0, joinable: null, generation: this.generation };
     // What began before a gap in the subscription, or in one, may not know of an invalidation that came first.
     const joinable = pending.generation === this.generation && this.hearing ? pending.joinable : null;
     if (joinable !== null) return joinable;
@@ -199,21 +232,21 @@ export class VersionedCache<T, P = unknown> {
   private async ask(id: string, pending: Pending<T>): Promise<Cached<T>> {
     const { generation } = this;
     const freshMs = this.freshMsOf(id);
-    const stored = await this.shared.read(id);
+    const stored = await this.stored(id);
     if (stored.entry && stored.entry.version >= pending.floor && this.isTrusted(stored.entry, freshMs)) {
       this.count('store');
       const { value, version, confirmedAt } = stored.entry;
       return answer(this.remember(id, { value, version, confirmedAt, generation, freshMs }), false);
     }
-    if (this.options.clock.now() < this.sourceDoubtedUntil) {
+    if (this.source.doubted) {
       const last = this.lastResort(id, stored, pending);
       if (last) {
-        this.trySource(id);
+        this.source.tryAside(() => this.options.load(id));
         return answer(last, true);
       }
     }
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
-      const { floor } = pending;
+      const { floor, notices } = pending;
       const confirmedAt = this.options.clock.now();
       let found: { readonly version: number; readonly value: P } | null;
       try {
@@ -221,7 +254,8 @@ export class VersionedCache<T, P = unknown> {
       } catch (error) {
         return this.withoutSource(id, stored, pending, error);
       }
-      this.sourceDoubtedUntil = 0;
+      this.source.answered();
+      if (pending.notices !== notices) continue;
       if (found === null) {
         // "No such thing" has no version: it counts if nothing was heard while it was asked for.
         if (pending.floor !== floor) continue;
@@ -241,6 +275,20 @@ export class VersionedCache<T, P = unknown> {
     throw new Error(`${this.options.name}: the source keeps answering with an outdated version`);
   }
 
+  private async stored(id: string): Promise<StoreAnswer<T>> {
+    return this.believable(id, await this.shared.read(id));
+  }
+
+  /** Without an entry from before a notice. Whose clock confirmed it is not known, hence the allowance. */
+  private believable(id: string, answered: StoreAnswer<T>): StoreAnswer<T> {
+    const { entry, floor } = answered;
+    if (entry === undefined) return answered;
+    const confirmedAt = entry.confirmedAt - MAX_SKEW_MS;
+    const scope = this.options.scopeOf?.(entry.value);
+    const outdated = this.distrust.covers(id, confirmedAt) || (scope !== undefined && this.distrust.covers(scopeName(scope), confirmedAt));
+    return outdated ? { floor, answered: answered.answered } : answered;
+  }
+
   /** The same in every process, so that none takes from the store what another would already read anew. */
   private freshMsOf(id: string): number {
     const place = ((id.charCodeAt(id.length - 1) * 31 + id.charCodeAt(id.length - 2)) & 63) / 64;
@@ -258,27 +306,12 @@ export class VersionedCache<T, P = unknown> {
     error: unknown,
   ): Promise<Cached<T>> {
     this.count('source_error');
-    this.sourceFailed();
+    this.source.failed();
     // The source may have taken long to fail, and who does not hear has to look what was buried meanwhile.
-    const stored = this.hearing ? before : await this.shared.read(id);
+    const stored = this.hearing ? this.believable(id, before) : await this.stored(id);
     const last = this.lastResort(id, stored, pending);
     if (last) return answer(last, true);
     throw error;
-  }
-
-  private sourceFailed(): void {
-    const now = this.options.clock.now();
-    this.sourcePausedUntil = now + SOURCE_PAUSE_MS;
-    this.sourceDoubtedUntil = now + SOURCE_DOUBT_MS;
-  }
-
-  /** Finds out, without anybody waiting for it, whether the source is back: one that hangs would hold up every answer. */
-  private trySource(id: string): void {
-    if (this.trying || this.options.clock.now() < this.sourcePausedUntil) return;
-    this.trying = true;
-    this.options.load(id)
-      .then(() => (this.sourceDoubtedUntil = 0), () => this.sourceFailed())
-      .finally(() => (this.trying = false));
   }
 
   /**
@@ -319,6 +352,12 @@ export class VersionedCache<T, P = unknown> {
     }
   }
 
+  private overtake(pending: Pending<T> | undefined): void {
+    if (pending === undefined) return;
+    pending.notices += 1;
+    pending.joinable = null;
+  }
+
   private tell(id: string, version: number): Promise<boolean> {
     return this.shared.invalidate(id, version, this.tombstoneMs);
   }
@@ -329,14 +368,18 @@ export class VersionedCache<T, P = unknown> {
   }
 
   private subscriptionChanged(up: boolean): void {
-    this.generation += 1;
-    this.trustedSince = this.options.clock.now();
+    this.noticesMissed();
     if (up) void this.outbox.flush();
   }
 }
 
 function answer<T>(entry: StoredEntry<T>, stale: boolean): Cached<T> {
   return { value: entry.value, stale, confirmedAt: entry.confirmedAt };
+}
+
+/** No id: those bear no blank. */
+function scopeName(scope: string): string {
+  return `scope ${scope}`;
 }
 
 /** A copy: an id that was cut out of a request would keep all of the request in memory. */

@@ -26,6 +26,11 @@ export class Metrics {
     });
   }
 
+  /** A gauge by labels, for whoever counts now and then and sets what was found. */
+  gauges<L extends string>(name: string, help: string, labelNames: readonly L[]): Gauge<L> {
+    return new Gauge({ name, help, labelNames: [...labelNames], registers: [this.registry] });
+  }
+
   /** By one label, whose values are all named. */
   histogram<L extends string>(options: Omit<QuickHistogramOptions<L>, 'registry'>): QuickHistogram<L> {
     return new QuickHistogram({ ...options, registry: this.registry });

@@ -45,7 +45,7 @@ export async function openDeviceListener(app: NestFastifyApplication, config: Co
   const timer = setInterval(() => {
     publications.trusted().then(
       (now) => {
-        if (now.length === trusted.length) return;
+        if (now.join('') === trusted.join('')) return;
         trusted = now;
         server.setSecureContext({ ...identity, ca: now });
       },

@@ -44,7 +44,7 @@ export class EmailChangeService {
     const { id: userId, tenantId } = caller;
     await this.limits.enforce('password.user', userId);
     const account = await this.transactions.run({ userId }, (tx) => this.accounts.find(tx, userId));
-    const { matches } = await this.passwords.verify(password, account?.passwordHash ?? null);
+    const { matches } = await this.passwords.verify(password, account?.passwordHash ?? null, 'known');
     if (!account || !matches) throw authError('CURRENT_PASSWORD_WRONG');
     await this.limits.refund('password.user', userId);
     const now = this.clock.now();

@@ -41,8 +41,8 @@ export class LoginThrottle {
     }
   }
 
-  /** The password was right: the attempt does not count. */
-  async succeeded(attempt: LoginAttempt): Promise<void> {
+  /** The password was right, or nobody had the time to look at it: the attempt does not count. */
+  async uncounted(attempt: LoginAttempt): Promise<void> {
     for (const [name, key] of buckets(attempt)) await this.limits.refund(name, key);
   }
 }

@@ -3,12 +3,13 @@ import { ANONYMOUS_ACTOR } from '../audit/audit-event.js';
 import { AuditService } from '../audit/audit.service.js';
 import { AuditStream } from '../audit/audit.stream.js';
 import { Transactions } from '../platform/database/transactions.js';
+import { isAppError } from '../platform/problem/app-error.js';
 import { AccountsService } from '../users/accounts.service.js';
 import { emailKey, type Account, type Belonging } from '../users/user.js';
 import { authError } from './auth.errors.js';
 import { KnownBrowsers } from './known-browser.js';
-import { LoginThrottle } from './login-throttle.js';
-import { Passwords } from './passwords.js';
+import { LoginThrottle, type LoginAttempt } from './login-throttle.js';
+import { Passwords, type PasswordVerdict } from './passwords.js';
 import type { Grant, Origin, Transport } from './session.js';
 import { SessionsService } from './sessions.service.js';
 
@@ -50,7 +51,7 @@ export class LoginService {
     const attempt = { account: key, address: origin.ip, browser: await this.browsers.recognise(input.mark, key) };
     await this.throttle.enter(attempt);
     const account = await this.transactions.run({ email: key }, (tx) => this.accounts.findByEmail(tx, key));
-    const { matches, outdated } = await this.passwords.verify(input.password, account?.passwordHash ?? null);
+    const { matches, outdated } = await this.check(input.password, account, attempt);
     const userId = account?.id ?? NOBODY;
     const belongings = await this.transactions.run({ userId }, (tx) => this.accounts.belongings(tx, userId));
     const { tenant, refusal } = judge(account, matches, belongings, input.tenant);
@@ -58,9 +59,19 @@ export class LoginService {
     const passwordHash = outdated ? await this.passwords.rehash(input.password) : null;
     const grant = await this.begin(account, tenant, input.transport, passwordHash, origin);
     if (!grant) throw this.refused('changed-meanwhile', account, tenant, key, origin);
-    await this.throttle.succeeded(attempt);
+    await this.throttle.uncounted(attempt);
     const mark = input.transport === 'cookie' && attempt.browser === null ? await this.browsers.mark(key) : null;
     return { ...grant, mark };
+  }
+
+  /** What was not looked at for want of time is no failure: whoever comes again when told to is not slowed down for it. */
+  private async check(password: string, account: Account | null, attempt: LoginAttempt): Promise<PasswordVerdict> {
+    try {
+      return await this.passwords.verify(password, account?.passwordHash ?? null, attempt.browser === null ? 'anybody' : 'known');
+    } catch (error) {
+      if (isAppError(error, 'PASSWORD_CHECKS_BUSY')) await this.throttle.uncounted(attempt);
+      throw error;
+    }
   }
 
   /** Opens the session, unless password, account or membership changed while the password was being checked. */

@@ -5,7 +5,7 @@ import { DataKeys } from '../platform/crypto/data-keys.js';
 import type { PasswordHashing, PasswordOwner } from '../users/password-hashing.js';
 import { authError } from './auth.errors.js';
 import { passwordFault } from './password-rules.js';
-import { WorkLimit } from './work-limit.js';
+import { WorkLimit, type Caller } from './work-limit.js';
 
 /** Injection token of bcrypt's cost. Only tests inject another than `DEFAULT_ROUNDS`; nothing reads it from the environment. */
 export const PASSWORD_ROUNDS = Symbol('PASSWORD_ROUNDS');
@@ -42,26 +42,26 @@ export class Passwords implements PasswordHashing {
   ) {}
 
   /** @throws PASSWORD_NOT_ACCEPTED, PASSWORD_CHECKS_BUSY */
-  async hash(password: string, owner: PasswordOwner): Promise<string> {
+  async hash(password: string, owner: PasswordOwner, caller: Caller = 'known'): Promise<string> {
     const fault = passwordFault(password, owner);
     if (fault !== null) throw authError('PASSWORD_NOT_ACCEPTED', { errors: [{ path: 'password', message: `password ${fault}` }] });
-    return this.rehash(password);
+    return this.rehash(password, caller);
   }
 
   /** As `hash`, for a password that was accepted before: rules that came later do not lock its owner out. */
-  async rehash(password: string): Promise<string> {
+  async rehash(password: string, caller: Caller = 'known'): Promise<string> {
     const pepper = await this.keys.current(PEPPER);
-    return `v1:${pepper.id}:${await this.limit.run(() => bcrypt.hash(peppered(pepper.key, password), this.rounds))}`;
+    return `v1:${pepper.id}:${await this.limit.run(() => bcrypt.hash(peppered(pepper.key, password), this.rounds), caller)}`;
   }
 
   /** @param stored `null` for an account that does not exist: never matches, and takes as long. @throws PASSWORD_CHECKS_BUSY */
-  async verify(password: string, stored: string | null): Promise<PasswordVerdict> {
+  async verify(password: string, stored: string | null, caller: Caller): Promise<PasswordVerdict> {
     const current = await this.keys.current(PEPPER);
     const nobody = `$2b$${String(this.rounds).padStart(2, '0')}$${NOBODY}`;
     const [, keyId = current.id, hash = nobody, rounds] = STORED.exec(stored ?? '') ?? [];
     const pepper = keyId === current.id ? current : await this.keys.find(keyId);
     if (!pepper) throw new Error(`the password pepper ${keyId} is gone`);
-    const same = await this.limit.run(() => bcrypt.compare(peppered(pepper.key, password), hash));
+    const same = await this.limit.run(() => bcrypt.compare(peppered(pepper.key, password), hash), caller);
     const matches = same && rounds !== undefined;
     return { matches, outdated: matches && (pepper.id !== current.id || Number(rounds) < this.rounds) };
   }

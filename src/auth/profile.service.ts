@@ -70,7 +70,7 @@ export class ProfileService {
     const { id: userId, tenantId, sessionId } = caller;
     await this.limits.enforce('password.user', userId);
     const account = await this.transactions.run({ userId }, (tx) => this.accounts.find(tx, userId));
-    const { matches } = await this.passwords.verify(change.currentPassword, account?.passwordHash ?? null);
+    const { matches } = await this.passwords.verify(change.currentPassword, account?.passwordHash ?? null, 'known');
     if (!account || !matches) throw this.wrongPassword(caller);
     const passwordHash = await this.passwords.hash(change.newPassword, account);
     const done = await this.transactions.run({ userId, tenantId }, async (tx) => {

@@ -40,7 +40,7 @@ export class RegistrationService {
     await this.limits.enforce('register.address', address);
     const id = randomUUID();
     const { email, name } = person;
-    const passwordHash = await this.passwords.hash(person.password, person);
+    const passwordHash = await this.passwords.hash(person.password, person, 'anybody');
     await this.transactions.run({ userId: id, email: emailKey(email) }, async (tx) => {
       const created = await this.accounts.create(tx, { id, email, name, passwordHash });
       const event = { tenantId: null, actor: ANONYMOUS_ACTOR, ip: address } as const;

@@ -1,4 +1,4 @@
-import { WorkLimit } from './work-limit.js';
+import { WorkLimit, type Caller } from './work-limit.js';
 
 interface Task {
   done(): void;
@@ -6,7 +6,7 @@ interface Task {
   readonly result: Promise<string>;
 }
 
-function open(limit: WorkLimit, started: string[], name: string): Task {
+function open(limit: WorkLimit, started: string[], name: string, caller: Caller = 'anybody'): Task {
   const controls: Partial<Task> = {};
   const gate = new Promise<string>((resolve, reject) => {
     controls.done = () => resolve(name);
@@ -15,7 +15,7 @@ function open(limit: WorkLimit, started: string[], name: string): Task {
   const result = limit.run(() => {
     started.push(name);
     return gate;
-  });
+  }, caller);
   return { result, done: () => controls.done?.(), fail: (error) => controls.fail?.(error) };
 }
 
@@ -55,5 +55,17 @@ describe('WorkLimit', () => {
     second.done();
     await Promise.all([first.result, second.result]);
     expect(started).toEqual(['first', 'second']);
+  });
+
+  it('keeps room for known callers, who go first, however many strangers wait', async () => {
+    const started: string[] = [];
+    const limit = new WorkLimit(1, 1, () => new Error('full'));
+    const tasks = ['first', 'stranger'].map((name) => open(limit, started, name));
+    await expect(open(limit, started, 'crowd').result).rejects.toThrow('full');
+    tasks.push(open(limit, started, 'known', 'known'));
+    await expect(open(limit, started, 'too many', 'known').result).rejects.toThrow('full');
+    for (const task of tasks) task.done();
+    await Promise.all(tasks.map((task) => task.result));
+    expect(started).toEqual(['first', 'known', 'stranger']);
   });
 });

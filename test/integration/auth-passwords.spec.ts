@@ -16,7 +16,7 @@ describe('the hash of a password', () => {
 
   afterAll(() => people.close());
 
-  const matches = async (stored: string, given: string) => (await passwords.verify(given, stored)).matches;
+  const matches = async (stored: string, given: string) => (await passwords.verify(given, stored, 'known')).matches;
 
   it('takes every character into account, beyond the 72 bytes of bcrypt', async () => {
     const long = 'vbx7-aqk'.repeat(9);
@@ -66,16 +66,16 @@ describe('the hash of a password', () => {
 
   it('matches nothing for an account that does not exist, or whose row is damaged', async () => {
     for (const stored of [null, '', 'v1:', 'plaintext', PASSWORD]) {
-      for (const given of [PASSWORD, '', 'x']) expect(await passwords.verify(given, stored)).toEqual({ matches: false, outdated: false });
+      for (const given of [PASSWORD, '', 'x']) expect(await passwords.verify(given, stored, 'known')).toEqual({ matches: false, outdated: false });
     }
   });
 
   it('that was made more cheaply still matches, and is said to be outdated; a dearer one is not', async () => {
     const dearer = new Passwords(people.app.get(DataKeys, { strict: false }), 5);
     const cheap = await passwords.hash(PASSWORD, OWNER);
-    expect(await dearer.verify(PASSWORD, cheap)).toEqual({ matches: true, outdated: true });
-    expect(await dearer.verify('wrong', cheap)).toEqual({ matches: false, outdated: false });
-    expect(await passwords.verify(PASSWORD, await dearer.rehash(PASSWORD))).toEqual({ matches: true, outdated: false });
+    expect(await dearer.verify(PASSWORD, cheap, 'known')).toEqual({ matches: true, outdated: true });
+    expect(await dearer.verify('wrong', cheap, 'known')).toEqual({ matches: false, outdated: false });
+    expect(await passwords.verify(PASSWORD, await dearer.rehash(PASSWORD), 'known')).toEqual({ matches: true, outdated: false });
   });
 
   it('is checked at cost 12 unless a test says otherwise', async () => {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import type { INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { AppModule } from './app.module.js';
 import { pruneAudit, pruneReport } from './audit/audit-retention.js';
@@ -11,6 +12,8 @@ import { writeDocs } from './docs.js';
 import { runStandaloneBroker } from './embedded/broker-standalone.js';
 import { UnmanagedBroker } from './lifecycle/broker-control.js';
 import { MIGRATIONS } from './migrations/migrations.js';
+import { PKI_HELP, runPki } from './pki-cli.js';
+import { AuthoritySuccessionService } from './pki/authority-succession.service.js';
 import { processEnvironment } from './platform/config/environment.js';
 import { dataDirectoryOf, emqxApiOf, readConfig } from './platform/config/read-config.js';
 import { DataKeys } from './platform/crypto/data-keys.js';
@@ -19,6 +22,7 @@ import { Pools } from './platform/database/pools.js';
 import { logger } from './platform/telemetry/logger.js';
 import { NestLogger } from './platform/telemetry/nest-logger.js';
 import { openStore } from './runtime.js';
+import { TenantsService } from './users/tenants.service.js';
 
 const HELP = `portcullis <command>
 
@@ -34,7 +38,7 @@ const HELP = `portcullis <command>
   secrets reseal       wrap every data key anew under the first of SECRETS_MASTER_KEYS, beside running instances that have it
                        too; may be broken off and begun again. Afterwards the older master keys may go
   docs [--check]       write docs/{errors,permissions,configuration}.md and docs/openapi.json, or compare them
-${CERT_HELP}  help                 this text
+${PKI_HELP}${CERT_HELP}  help                 this text
 `;
 
 /** Secrets of a development installation, where they are not in the environment. Read only: the data directory may be held. */
@@ -46,23 +50,29 @@ function generatedSecrets(env: ReturnType<typeof processEnvironment>): Record<st
   }
 }
 
-/** Over the code of the application itself, beside running instances: they hear of the new key. */
-async function rotateKeys(env: ReturnType<typeof processEnvironment>, [verb, ...flags]: string[]): Promise<number> {
-  if (verb !== 'rotate-signing') {
-    process.stderr.write(HELP);
-    return 2;
-  }
+/** The code of the application itself, beside running instances: they hear of what changed. */
+async function withApplication(env: ReturnType<typeof processEnvironment>, work: (app: INestApplicationContext) => Promise<number>): Promise<number> {
   const config = readConfig(env, generatedSecrets(env));
   logger.level = 'warn';
   const module = AppModule.forRoot({ config, store: await openStore(config), brokerControl: new UnmanagedBroker() });
   const app = await NestFactory.createApplicationContext(module, { logger: new NestLogger() });
   try {
-    const { kid, signsFrom } = await app.get(SigningKeysService).rotate({ compromised: flags.includes('--compromised') });
-    process.stdout.write(`Key ${kid} signs device tokens from ${signsFrom.toISOString()}.\n`);
-    return 0;
+    return await work(app);
   } finally {
     await app.close();
   }
+}
+
+async function rotateKeys(env: ReturnType<typeof processEnvironment>, [verb, ...flags]: string[]): Promise<number> {
+  if (verb !== 'rotate-signing') {
+    process.stderr.write(HELP);
+    return 2;
+  }
+  return withApplication(env, async (app) => {
+    const { kid, signsFrom } = await app.get(SigningKeysService).rotate({ compromised: flags.includes('--compromised') });
+    process.stdout.write(`Key ${kid} signs device tokens from ${signsFrom.toISOString()}.\n`);
+    return 0;
+  });
 }
 
 /** Tells, and with `--really` drops, the months of the security log that are older than those to keep. */
@@ -124,6 +134,12 @@ async function main([command = 'help', ...rest]: string[]): Promise<number> {
       return pruneLog(env, rest);
     case 'cert':
       return runCert(rest, (text) => process.stdout.write(text));
+    case 'pki':
+      return withApplication(env, (app) => runPki(rest, {
+        succession: app.get(AuthoritySuccessionService),
+        tenants: app.get(TenantsService),
+        print: (text) => process.stdout.write(text),
+      }));
     case 'secrets':
       return resealSecrets(env, rest);
     case 'docs':

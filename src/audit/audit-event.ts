@@ -48,7 +48,9 @@ export const AUDIT_EVENTS = {
   CERT_ROTATION_STARTED: { severity: 'INFO', meaning: 'A bulk rotation of certificates was ordered.' },
   CERT_ROTATION_FINISHED: { severity: 'INFO', meaning: 'A bulk rotation of certificates ended.' },
   CA_CREATED: { severity: 'HIGH', meaning: 'A certification authority was created.' },
-  CA_RETIRED: { severity: 'HIGH', meaning: 'An issuing CA was retired or replaced.' },
+  CA_REQUESTED: { severity: 'HIGH', meaning: 'A key for an issuing CA was made, whose certificate is signed elsewhere.' },
+  CA_RETIRED: { severity: 'HIGH', meaning: 'A CA was replaced: it issues nothing more, and what it issued stays good.' },
+  CA_ENDED: { severity: 'INFO', meaning: 'Nothing good rests on a replaced CA any more: brokers need not trust it.' },
   SIGNING_KEY_ROTATED: { severity: 'HIGH', meaning: 'The key that signs device tokens was replaced.' },
 
   // Groups and topic rules
@@ -60,6 +62,10 @@ export const AUDIT_EVENTS = {
   RULE_CREATED: { severity: 'INFO', meaning: 'A topic rule was added.' },
   RULE_UPDATED: { severity: 'INFO', meaning: 'A topic rule was changed.' },
   RULE_DELETED: { severity: 'INFO', meaning: 'A topic rule was taken away.' },
+
+  // Roles on groups and devices
+  ROLE_BINDING_CREATED: { severity: 'INFO', meaning: 'A person was given a role on a group or a device.' },
+  ROLE_BINDING_DELETED: { severity: 'INFO', meaning: 'A role on a group or a device was taken away.' },
 
   // Service accounts
   SERVICE_ACCOUNT_CREATED: { severity: 'INFO', meaning: 'A service account was created.' },

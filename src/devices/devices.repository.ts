@@ -4,6 +4,8 @@ import type { Transaction } from '../platform/database/transactions.js';
 import type { Keyset } from '../platform/http/paging.js';
 import type { DeviceRecord, DeviceStatus, ProofKind } from './device.js';
 import { devicesError } from './devices.errors.js';
+import type { Viewer } from './role-binding.js';
+import { reachedBy } from './role-bindings.repository.js';
 import { tenantOf } from './tenant-scope.js';
 import type { Subject } from './narrowing.js';
 
@@ -13,6 +15,8 @@ export interface DeviceFilter {
   readonly group?: string;
   /** Part of slug or name, or the beginning of the id. */
   readonly q?: string;
+  /** Only those that this person's role bindings reach. */
+  readonly viewer?: Viewer;
 }
 
 /** Columns that REST may change; what is left out stays. */
@@ -141,6 +145,7 @@ export class DevicesRepository {
       const part = param(`%${text}%`);
       where.push(`(d.slug ILIKE ${part} OR d.name ILIKE ${part} OR d.id::text ILIKE ${param(`${text}%`)})`);
     }
+    if (filter.viewer !== undefined) where.push(reachedBy('device', filter.viewer, param));
     if (after !== undefined) where.push(`(d.created_at, d.id) > (${param(after.at)}::timestamptz, ${param(after.id)}::uuid)`);
     const rows = await tx.query<DeviceRow>(`${SELECT} WHERE ${where.join(' AND ')} ORDER BY d.created_at, d.id LIMIT $2`, params);
     return rows.map((row) => ({ device: recordOf(row), key: { at: row.at, id: row.id } }));

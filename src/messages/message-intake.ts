@@ -97,12 +97,12 @@ export class MessageIntake {
     }
     const { nonce, sig, freshness } = signature;
     const ts = 'ts' in freshness ? freshness.ts : 0;
-    const opaque = message.body === null ? { ts: String(ts), nonce, sig } : undefined;
+    const opaque = message.content === null ? { ts: String(ts), nonce, sig } : undefined;
     await this.publisher.publish(verifiedTopic(facts.tenantId, address), message.verified, opaque);
     this.reports.noteSeen(facts);
-    const { status } = message.body ?? {};
+    const { status } = message.content ?? {};
     if (address.kind === 'status' && typeof status === 'string') await this.reports.recordStatus(facts, status, ts);
-    if (address.kind === 'ack' && message.body !== null) await this.acks.record(facts, message.body);
+    if (address.kind === 'ack' && message.content !== null) await this.acks.record(facts, message.content);
     await this.nonces.settle('gateway', message);
     return 'verified';
   }

@@ -56,10 +56,10 @@ export function judgeMessage(
 ): Judgement {
   if (device === null) return refuse('WRONG_TOPIC');
   if (device.status !== 'ACTIVE' || device.tenantStatus !== 'ACTIVE') return refuse('DEVICE_STATE');
-  const { signature, body, address } = message;
+  const { signature, content, address } = message;
   if (signature === null) {
     if (requireSignatures) return refuse('UNSIGNED');
-    return body !== null && fits(address, body) ? { ok: true, secretId: null } : refuse('MALFORMED');
+    return content !== null && fits(address, content) ? { ok: true, secretId: null } : refuse('MALFORMED');
   }
   const secretId = signerOf(signature, keys, now);
   if (secretId === null) return refuse('BAD_SIGNATURE');

@@ -14,7 +14,9 @@ import { TenantPlane1764000000031 } from './1764000000031-tenant-plane.js';
 import { Invitations1764000000032 } from './1764000000032-invitations.js';
 import { ChangeNotices1764000000050 } from './1764000000050-change-notices.js';
 import { ExpiryWarnings1764000000060 } from './1764000000060-expiry-warnings.js';
+import { AuthoritySuccession1764000000061 } from './1764000000061-authority-succession.js';
 import { NestedGroups1764000000080 } from './1764000000080-nested-groups.js';
+import { RoleBindings1764000000081 } from './1764000000081-role-bindings.js';
 import { OwnerEndsTokens1764000000090 } from './1764000000090-owner-ends-tokens.js';
 
 /** Every migration, oldest first. Written SQL: what runs is what was reviewed. */
@@ -34,6 +36,8 @@ export const MIGRATIONS = [
   Invitations1764000000032,
   ChangeNotices1764000000050,
   ExpiryWarnings1764000000060,
+  AuthoritySuccession1764000000061,
   NestedGroups1764000000080,
+  RoleBindings1764000000081,
   OwnerEndsTokens1764000000090,
 ] satisfies (new () => MigrationInterface)[];

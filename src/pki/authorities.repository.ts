@@ -16,9 +16,18 @@ interface Row {
   readonly not_before: Date;
   readonly not_after: Date;
   readonly retired_at: Date | null;
+  readonly ended_at: Date | null;
+  readonly key_here: boolean;
 }
 
-const PUBLIC = 'id, tenant_id, kind, parent_id, key_type, certificate, serial, not_before, not_after, retired_at';
+/** A key that waits for a certificate that is signed elsewhere. */
+export interface AuthorityRequest {
+  readonly id: string;
+  readonly keyType: KeyType;
+  readonly keyHandle: Buffer;
+}
+
+const PUBLIC = 'id, tenant_id, kind, parent_id, key_type, certificate, serial, not_before, not_after, retired_at, ended_at, key_here';
 const ALL = `${PUBLIC}, key_handle`;
 
 /** The table `certificate_authorities`. */
@@ -71,9 +80,63 @@ export class AuthoritiesRepository {
     return rows.length > 0;
   }
 
-  /** Successors of one tenant's authority follow each other. */
-  async takeTurn(tx: Transaction, tenantId: string): Promise<void> {
-    await tx.query(`SELECT pg_advisory_xact_lock(hashtext('portcullis-authority'), hashtext($1))`, [tenantId]);
+  /** The installation's root and the tenant's own issuing authorities, newest first. */
+  async list(tx: Transaction): Promise<Authority[]> {
+    const rows = await tx.query<Row>(
+      `SELECT ${ALL} FROM certificate_authorities WHERE kind = 'root' OR (kind = 'issuing' AND tenant_id = $1) ORDER BY created_at DESC, id`,
+      [tx.scope.tenantId],
+    );
+    return rows.map(authorityOf);
+  }
+
+  async addRequest(tx: Transaction, { id, keyType, keyHandle }: AuthorityRequest, keyHash: Buffer, now: Date): Promise<void> {
+    await tx.query(
+      'INSERT INTO authority_requests (tenant_id, id, key_type, key_handle, key_hash, created_at) VALUES ($1, $2, $3, $4, $5, $6)',
+      [tx.scope.tenantId, id, keyType, keyHandle, keyHash, now],
+    );
+  }
+
+  /** Requests that nobody answered. */
+  async forgetRequests(tx: Transaction, before: Date): Promise<void> {
+    await tx.query('DELETE FROM authority_requests WHERE tenant_id = $1 AND created_at < $2', [tx.scope.tenantId, before]);
+  }
+
+  /** Takes the tenant's request for this key; it is there no longer once the transaction has committed. */
+  async takeRequest(tx: Transaction, keyHash: Buffer): Promise<AuthorityRequest | null> {
+    const [row] = await tx.query<{ id: string; key_type: KeyType; key_handle: Buffer }>(
+      'DELETE FROM authority_requests WHERE tenant_id = $1 AND key_hash = $2 RETURNING id, key_type, key_handle',
+      [tx.scope.tenantId, keyHash],
+    );
+    return row === undefined ? null : { id: row.id, keyType: row.key_type, keyHandle: row.key_handle };
+  }
+
+  /** Whether an authority of the tenant or of the installation has this very certificate. */
+  async knows(tx: Transaction, certificate: Buffer): Promise<boolean> {
+    const rows = await tx.query('SELECT FROM certificate_authorities WHERE certificate = $1', [certificate]);
+    return rows.length > 0;
+  }
+
+  /** Nothing rests on it any more. */
+  async end(tx: Transaction, id: string, now: Date): Promise<boolean> {
+    const rows = await tx.query(
+      'UPDATE certificate_authorities SET ended_at = $2 WHERE id = $1 AND retired_at IS NOT NULL AND ended_at IS NULL RETURNING id',
+      [id, now],
+    );
+    return rows.length > 0;
+  }
+
+  /** Issuing authorities of a root that something may still rest on, whoever's they are. */
+  async countBelow(rootId: string): Promise<number> {
+    const { rows } = await this.pools.reader.query<{ count: number }>(
+      `SELECT count(*)::int AS count FROM certificate_authorities WHERE parent_id = $1 AND kind = 'issuing' AND ended_at IS NULL`,
+      [rootId],
+    );
+    return rows[0]?.count ?? 0;
+  }
+
+  /** Successors of one tenant's authority (`root`: of the root) follow each other. */
+  async takeTurn(tx: Transaction, place: string): Promise<void> {
+    await tx.query(`SELECT pg_advisory_xact_lock(hashtext('portcullis-authority'), hashtext($1))`, [place]);
   }
 
   /** It issues nothing more; what it issued stays good. */
@@ -92,11 +155,11 @@ export class AuthoritiesRepository {
     );
   }
 
-  /** Certificates that are good and were issued by this authority. */
+  /** Clients' certificates that are good and were issued by this authority. Our own servers' rest on the root alone. */
   async countLive(tx: Transaction, id: string, now: Date): Promise<number> {
     const rows = await tx.query<{ count: number }>(
       `SELECT count(*)::int AS count FROM certificates
-        WHERE authority_id = $1 AND revoked_at IS NULL AND not_after > $2 AND (ends_at IS NULL OR ends_at > $2)`,
+        WHERE authority_id = $1 AND profile <> 'server' AND revoked_at IS NULL AND not_after > $2 AND (ends_at IS NULL OR ends_at > $2)`,
       [id, now],
     );
     return rows[0]?.count ?? 0;
@@ -116,5 +179,7 @@ function authorityOf(row: Row): Authority {
     notBefore: row.not_before,
     notAfter: row.not_after,
     retiredAt: row.retired_at,
+    endedAt: row.ended_at,
+    keyHere: row.key_here,
   };
 }

@@ -7,7 +7,7 @@ import { CONFIG, type Config } from '../platform/config/config.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
 import { KeyValueStore } from '../platform/redis/key-value.js';
 import { logger } from '../platform/telemetry/logger.js';
-import { AUTHORITIES_CHANNEL, ISSUING_LIFE_MS, ROOT_LIFE_MS, type Authority } from './authority.js';
+import { AUTHORITIES_CHANNEL, ISSUING_LIFE_MS, issuingName, ORGANIZATION, ROOT_LIFE_MS, type Authority } from './authority.js';
 import { AuthoritiesRepository } from './authorities.repository.js';
 import { AUTHORITY_WINDOWS, thresholdOf } from './expiry.js';
 import { issueAuthority, issueCertificate } from './certificate-issue.js';
@@ -38,7 +38,6 @@ interface RollOverOptions {
   readonly instead?: string;
 }
 
-const ORGANIZATION = 'Portcullis';
 const DAY_MS = 86_400_000;
 /** A responder is replaced when it has less than this left. */
 const RESPONDER_RESERVE_MS = 10 * DAY_MS;
@@ -143,7 +142,7 @@ export class AuthoritiesService {
       await this.repository.retireResponder(tx, authority.id, new Date(now));
       const made: Authority = {
         id, tenantId, kind: 'responder', parentId: authority.id, keyType: 'EC', certificate: issued.der, serial: issued.serial,
-        keyHandle: handle, notBefore: issued.notBefore, notAfter: issued.notAfter, retiredAt: null,
+        keyHandle: handle, notBefore: issued.notBefore, notAfter: issued.notAfter, retiredAt: null, endedAt: null, keyHere: true,
       };
       const first = await this.repository.insert(tx, made);
       const winner = first ? made : await find(tx);
@@ -186,7 +185,7 @@ export class AuthoritiesService {
     );
     return {
       id, tenantId: null, kind: 'root', parentId: null, keyType, certificate: issued.der, serial: issued.serial, keyHandle: handle,
-      notBefore: issued.notBefore, notAfter: issued.notAfter, retiredAt: null,
+      notBefore: issued.notBefore, notAfter: issued.notAfter, retiredAt: null, endedAt: null, keyHere: true,
     };
   }
 
@@ -195,29 +194,32 @@ export class AuthoritiesService {
     const id = randomUUID();
     const { handle, spki } = await this.signer.make(id, keyType);
     const issued = await issueAuthority({ issuer: this.signing(root).issuer }, {
-      // The whole id: relying parties find an issuer by its name.
-      commonName: `Portcullis Issuing ${id}`, organization: ORGANIZATION, spki, lifeMs: ISSUING_LIFE_MS, now: this.clock.now(), pathLength: 0,
+      commonName: issuingName(id), organization: ORGANIZATION, spki, lifeMs: ISSUING_LIFE_MS, now: this.clock.now(), pathLength: 0,
     });
     return {
       id, tenantId, kind: 'issuing', parentId: root.id, keyType, certificate: issued.der, serial: issued.serial, keyHandle: handle,
-      notBefore: issued.notBefore, notAfter: issued.notAfter, retiredAt: null,
+      notBefore: issued.notBefore, notAfter: issued.notAfter, retiredAt: null, endedAt: null, keyHere: true,
     };
   }
 
-  private async add(tx: Transaction, authority: Authority, actor: AuditActor = SYSTEM_ACTOR): Promise<boolean> {
+  /** @returns false where another one of its place was first */
+  async add(tx: Transaction, authority: Authority, actor: AuditActor = SYSTEM_ACTOR): Promise<boolean> {
     const first = await this.repository.insert(tx, authority);
     if (!first) return false;
     await this.audit.record(tx, {
       type: 'CA_CREATED',
       tenantId: authority.tenantId,
       actor,
-      details: { authority: authority.id, kind: authority.kind, serial: authority.serial, notAfter: authority.notAfter.toISOString() },
+      details: {
+        authority: authority.id, kind: authority.kind, serial: authority.serial, notAfter: authority.notAfter.toISOString(), keyHere: authority.keyHere,
+      },
     });
     tx.afterCommit(() => this.announce());
     return true;
   }
 
-  private async announce(): Promise<void> {
+  /** Tells every process to read the authorities anew; for use after a commit. */
+  async announce(): Promise<void> {
     await this.store.publish(AUTHORITIES_CHANNEL, '').catch((error: unknown) => {
       logger.warn({ err: error }, 'other processes were not told of a new authority; they find it within 30 s');
     });

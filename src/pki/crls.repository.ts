@@ -55,7 +55,7 @@ export class CrlsRepository {
     return rows[0] === undefined ? null : { ...headOf(rows[0]), der: rows[0].der };
   }
 
-  /** Every authority of the installation that publishes a list. */
+  /** Every authority of the installation that publishes a list: those that can sign from here. */
   async states(): Promise<CrlState[]> {
     const { rows } = await this.pools.reader.query<{
       id: string; tenant_id: string | null; number: string | null; this_update: Date | null; unlisted: boolean;
@@ -64,7 +64,7 @@ export class CrlsRepository {
           EXISTS (SELECT FROM certificates x WHERE x.authority_id = a.id AND x.crl_entry IS NOT NULL AND x.crl_first IS NULL) AS unlisted
          FROM certificate_authorities a
          LEFT JOIN LATERAL (SELECT number, this_update FROM crls WHERE authority_id = a.id ORDER BY number DESC LIMIT 1) c ON true
-        WHERE a.kind <> 'responder' AND a.not_after > now() ORDER BY a.kind, a.created_at, a.id`,
+        WHERE a.kind <> 'responder' AND a.key_here AND a.not_after > now() ORDER BY a.kind, a.created_at, a.id`,
     );
     return rows.map((row) => ({
       authorityId: row.id,

@@ -9,6 +9,7 @@ import { Metrics } from '../platform/telemetry/metrics.js';
 import { AuthoritiesRepository } from './authorities.repository.js';
 import { AuthoritiesService } from './authorities.service.js';
 import type { Authority } from './authority.js';
+import { AuthoritySuccessionService } from './authority-succession.service.js';
 import { AUTHORITY_WINDOWS, thresholdOf, type ExpiryNotice } from './expiry.js';
 import { ExpiryListeners } from './expiry-listeners.js';
 import { ExpiryRepository, LEFT } from './expiry.repository.js';
@@ -39,6 +40,7 @@ export class ExpiryMonitor implements OnApplicationBootstrap, BeforeApplicationS
     private readonly repository: ExpiryRepository,
     private readonly authorities: AuthoritiesRepository,
     private readonly issuing: AuthoritiesService,
+    private readonly succession: AuthoritySuccessionService,
     private readonly audit: AuditService,
     private readonly listeners: ExpiryListeners,
   ) {
@@ -72,6 +74,9 @@ export class ExpiryMonitor implements OnApplicationBootstrap, BeforeApplicationS
     await this.repository.alone(async () => {
       for (const tenantId of await this.repository.tenants(now)) await this.warnTenant(tenantId, now);
       for (const authority of await this.current()) await this.warnAuthority(authority, now);
+      for (const authority of await this.authorities.everyone()) {
+        if (authority.kind !== 'responder') await this.succession.endUnused(authority);
+      }
     });
     // Every instance shows the figures, whoever did the work.
     for (const [left, count] of Object.entries(await this.repository.count(now))) this.gauge.set({ left }, count);

@@ -54,7 +54,37 @@ export const PKI_ERRORS = {
   AUTHORITY_KEY_ELSEWHERE: {
     status: 409,
     title: 'The key of the root is not here',
-    meaning: 'The row of the root holds no key, so it signs no further authority from here.',
+    meaning: 'The root was imported as a certificate only, so it signs no further authority from here: make a request with `POST /authorities/requests`, have it signed, and import it with `POST /authorities`.',
+  },
+  AUTHORITY_CERT_MALFORMED: {
+    status: 400,
+    title: 'The certificate cannot be read',
+    meaning: '`certificate` is exactly one X.509 certificate in PEM with the label CERTIFICATE, at most 16 KiB.',
+  },
+  AUTHORITY_CERT_REFUSED: {
+    status: 422,
+    title: 'The certificate cannot be an authority here',
+    meaning: '`detail` names everything that speaks against it: basicConstraints, path length, keyUsage, purposes, critical extensions, algorithm, key, validity, or who signed it.',
+  },
+  AUTHORITY_REQUEST_UNKNOWN: {
+    status: 409,
+    title: 'No request waits for this certificate',
+    meaning: 'Its public key is none that `POST /authorities/requests` made for this tenant, the request was used already, or it is older than 90 days.',
+  },
+  AUTHORITY_EXISTS: {
+    status: 409,
+    title: 'The certificate was imported already',
+    meaning: 'An authority with this very certificate is there.',
+  },
+  AUTHORITY_NOT_FOUND: {
+    status: 404,
+    title: 'No such authority',
+    meaning: 'The tenant has no issuing authority with this id.',
+  },
+  AUTHORITY_IN_USE: {
+    status: 409,
+    title: 'Something rests on the authority',
+    meaning: 'Only an authority that was replaced an hour ago or longer ends, and only once none of its clients’ certificates is good any more; `detail` says what is in the way.',
   },
 } as const satisfies ErrorCatalogue;
 

@@ -3,8 +3,10 @@ import { CertificateProof } from '../access/device-proof.js';
 import { AuditModule } from '../audit/audit.module.js';
 import { DevicesModule } from '../devices/devices.module.js';
 import { UsersModule } from '../users/users.module.js';
+import { AuthoritiesController } from './authorities.controller.js';
 import { AuthoritiesRepository } from './authorities.repository.js';
 import { AuthoritiesService } from './authorities.service.js';
+import { AuthoritySuccessionService } from './authority-succession.service.js';
 import { CertificateHolders, CertificateListing } from './certificate-holders.js';
 import { CertificateMaterials } from './certificate-materials.js';
 import { CertificateProofService } from './certificate-proof.service.js';
@@ -29,10 +31,11 @@ import { TrustAnchors } from './trust-anchors.js';
 @Global()
 @Module({
   imports: [AuditModule, DevicesModule, UsersModule],
-  controllers: [CertificatesController, PublicationsController],
+  controllers: [CertificatesController, AuthoritiesController, PublicationsController],
   providers: [
     AuthoritiesRepository,
     AuthoritiesService,
+    AuthoritySuccessionService,
     CertificatesRepository,
     CertificatesService,
     CertificateHolders,
@@ -53,6 +56,6 @@ import { TrustAnchors } from './trust-anchors.js';
     { provide: CertificateProof, useExisting: CertificateProofService },
     { provide: Signer, useClass: SealedSigner },
   ],
-  exports: [CertificatesService, ExpiryListeners, AuthoritiesService, CrlsService, PublicationsService, PkiGate, CertificateProof],
+  exports: [CertificatesService, ExpiryListeners, AuthoritiesService, AuthoritySuccessionService, CrlsService, PublicationsService, PkiGate, CertificateProof],
 })
 export class PkiModule {}

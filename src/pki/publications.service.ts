@@ -29,10 +29,10 @@ export class PublicationsService {
     return authority.id;
   }
 
-  /** PEM */
+  /** PEM of the root that the current issuing authority of `default` rests on. */
   async root(): Promise<string> {
-    await this.defaultAuthority();
-    return toPem('CERTIFICATE', (await this.authorities.root()).certificate);
+    const chain = await this.anchors.chainOf((await this.anchors.get(await this.defaultAuthority()))?.authority ?? (await this.authorities.root()));
+    return toPem('CERTIFICATE', chain.at(-1) ?? Buffer.alloc(0));
   }
 
   /** PEM of every authority that a client's certificate may rest on. */

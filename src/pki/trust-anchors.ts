@@ -74,10 +74,10 @@ export class TrustAnchors implements OnModuleInit {
     return chain;
   }
 
-  /** Everything that devices' certificates can rest on. */
+  /** Everything that clients' certificates can rest on: not what has ended. */
   async all(): Promise<Anchor[]> {
     await this.reload();
-    return [...this.byId.values()];
+    return [...this.byId.values()].filter(({ authority }) => authority.endedAt === null);
   }
 
   /** Reads the authorities anew; what was committed before the call is in. */

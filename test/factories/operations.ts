@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
-interface Schema {
+export interface Schema {
   readonly $ref?: string;
   readonly type?: string;
   readonly format?: string;

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { Permission, PLATFORM_BUNDLES, ROLE_BUNDLES, ROLES, type PlatformRole } from './access/permission.js';
+import { BINDING_BUNDLES, BINDING_ROLES, Permission, PLATFORM_BUNDLES, ROLE_BUNDLES, ROLES, type PlatformRole } from './access/permission.js';
+import { rolesToBind } from './access/decision.js';
 import { SCOPE_PERMISSIONS, scopeNameOf } from './access/scope.js';
 import { AUDIT_EVENTS } from './audit/audit-event.js';
 import { LINT_RULES, type LintRule } from './broker-lint/finding.js';
@@ -126,12 +127,26 @@ ${table(
       .map((permission) => [`\`${permission}\``, ...ROLES.map((role) => mark(ROLE_BUNDLES[role].includes(permission)))]),
   )}
 
+MEMBER may do nothing by itself: it is for people who have roles on some groups or devices only.
+
+## Roles on a group or a device
+
+What a role gives where it is bound to a group (its devices and the groups in it) or to one device (\`POST /role-bindings\`). Topic rules are
+written, and groups moved and deleted, by roles in the tenant alone. Who may not see an object gets 404, as if there were none; who
+sees it and may not do this gets 403.
+
+${table(
+    ['permission', ...BINDING_ROLES],
+    Object.values(Permission).filter((permission) => rolesToBind(permission).length > 0)
+      .map((permission) => [`\`${permission}\``, ...BINDING_ROLES.map((role) => mark(BINDING_BUNDLES[role].includes(permission)))]),
+  )}
+
 ## Scopes of personal access tokens
 
 A scope is \`{entity_type, operation, entity_id, optional_domain_id?}\` or the dotted permission; both say the same, and answers show both.
 \`entity_id\` is \`*\` or the id that stands in the path (\`{id}\`): such a scope counts on routes of that one object only. Dotted, that is
 \`devices.device.read:{id}\`. \`optional_domain_id\` may only name the tenant to which the token is bound. A token without scopes may do
-nothing. What a token may do is what its scopes and its owner's role allow **both**, looked up on every request. Self routes
+nothing. What a token may do is what its scopes and its owner's roles allow **both**, looked up on every request. Self routes
 (\`/pats\`, \`/auth/*\` but for \`/auth/devices/token\`) need a session, and the platform's permissions are for no token.
 
 ${table(

@@ -1,5 +1,6 @@
 import { applyDecorators, createParamDecorator, SetMetadata, type ExecutionContext } from '@nestjs/common';
 import { ApiBasicAuth, ApiBearerAuth, ApiCookieAuth, ApiExtension, ApiSecurity } from '@nestjs/swagger';
+import type { ObjectKind } from './decision.js';
 import type { Permission } from './permission.js';
 import type { Principal } from './principal.js';
 
@@ -7,11 +8,25 @@ import type { Principal } from './principal.js';
 export type Access =
   | { readonly kind: 'public' }
   | { readonly kind: 'session' }
-  | { readonly kind: 'permission'; readonly permission: Permission; readonly device: boolean; readonly adminKey: boolean; readonly interactive: boolean };
+  | PermissionAccess;
+
+export interface PermissionAccess {
+  readonly kind: 'permission';
+  readonly permission: Permission;
+  readonly device: boolean;
+  readonly adminKey: boolean;
+  readonly interactive: boolean;
+  readonly on: ObjectKind | null;
+  readonly lists: ObjectKind | null;
+}
 
 export const ACCESS = 'portcullis:access';
 
 export interface AllowOptions {
+  /** What the path's `id` names: a role bound to that object, or to a group above it, will do as well as one in the tenant. */
+  readonly on?: ObjectKind;
+  /** The answer is a list of these: who has roles on some objects only is let in, and the handler shows them no others. */
+  readonly lists?: ObjectKind;
   /** The device named by the path's `id` may do this for itself, proven by HTTP Basic. */
   readonly device?: boolean;
   /** Only a person who has logged in, not their access tokens. */
@@ -20,15 +35,17 @@ export interface AllowOptions {
   readonly adminKey?: boolean;
 }
 
-/** The route needs this permission in the caller's tenant. */
+/** The route needs this permission in the caller's tenant, or on the object that it is about. */
 export function Allow(permission: Permission, options: AllowOptions = {}): MethodDecorator {
-  const { device = false, adminKey = false, interactive = false } = options;
-  const access: Access = { kind: 'permission', permission, device, adminKey, interactive };
+  const { device = false, adminKey = false, interactive = false, on = null, lists = null } = options;
+  const access: Access = { kind: 'permission', permission, device, adminKey, interactive, on, lists };
   return applyDecorators(
     SetMetadata(ACCESS, access),
     ApiBearerAuth('bearer'),
     ApiCookieAuth('cookie'),
     ApiExtension('x-permission', permission),
+    ...(on ? [ApiExtension('x-on', on)] : []),
+    ...(lists ? [ApiExtension('x-lists', lists)] : []),
     ...(device ? [ApiBasicAuth('device')] : []),
     ...(adminKey ? [ApiSecurity('adminKey')] : []),
   );

@@ -42,6 +42,8 @@ export enum Permission {
   OtaTrigger = 'ota.rollout.trigger',
   OtaRollback = 'ota.rollout.rollback',
   MessagesVerify = 'messages.message.verify',
+  BindingsRead = 'access.binding.read',
+  BindingsWrite = 'access.binding.write',
   PlatformRules = 'platform.rule.write',
   PlatformAuditRead = 'platform.audit.read',
   PlatformTenantsRead = 'platform.tenant.read',
@@ -51,8 +53,13 @@ export enum Permission {
   PlatformAuthoritiesWrite = 'platform.authority.write',
 }
 
-export type Role = 'ADMIN' | 'OPERATOR' | 'VIEWER';
-export const ROLES: readonly Role[] = ['ADMIN', 'OPERATOR', 'VIEWER'];
+/** Of a membership. MEMBER may do nothing by itself: what such a person may do comes from bindings. */
+export const ROLES = ['ADMIN', 'OPERATOR', 'VIEWER', 'MEMBER'] as const;
+export type Role = (typeof ROLES)[number];
+
+/** What can be bound to a group or a device. */
+export const BINDING_ROLES = ['ADMIN', 'OPERATOR', 'VIEWER'] as const;
+export type BindingRole = (typeof BINDING_ROLES)[number];
 
 export type PlatformRole = 'PLATFORM_ADMIN' | 'PLATFORM_OPERATOR' | 'PLATFORM_OPERATOR_WRITE';
 
@@ -79,7 +86,40 @@ const OPERATOR: readonly Permission[] = [
 const ADMIN: readonly Permission[] = Object.values(Permission).filter((permission) => !permission.startsWith('platform.'));
 
 /** What a membership with this role may do inside its tenant. */
-export const ROLE_BUNDLES: Readonly<Record<Role, readonly Permission[]>> = { ADMIN, OPERATOR, VIEWER };
+export const ROLE_BUNDLES: Readonly<Record<Role, readonly Permission[]>> = { ADMIN, OPERATOR, VIEWER, MEMBER: [] };
+
+/**
+ * What can be had on one group or device. Not in it, although a path names an object: to write topic rules, since a rule may name
+ * any device of the tenant, and to delete groups, since that takes away what others were given.
+ */
+const BINDABLE: ReadonlySet<Permission> = new Set([
+  Permission.DevicesRead,
+  Permission.DevicesUpdate,
+  Permission.DevicesDelete,
+  Permission.DevicesLifecycle,
+  Permission.DevicesExplain,
+  Permission.DeviceTokenRotate,
+  Permission.DeviceSecretRotate,
+  Permission.CredentialsRead,
+  Permission.CredentialsRevoke,
+  Permission.CertificatesRead,
+  Permission.CertificatesIssue,
+  Permission.CertificatesRevoke,
+  Permission.GroupsRead,
+  Permission.GroupsUpdate,
+  Permission.RulesRead,
+  Permission.CommandsSend,
+  Permission.CommandsRead,
+]);
+
+const bindable = (bundle: readonly Permission[]): readonly Permission[] => bundle.filter((permission) => BINDABLE.has(permission));
+
+/** What a role gives on the group or device that it is bound to. */
+export const BINDING_BUNDLES: Readonly<Record<BindingRole, readonly Permission[]>> = {
+  ADMIN: bindable(ADMIN),
+  OPERATOR: bindable(OPERATOR),
+  VIEWER: bindable(VIEWER),
+};
 
 /** What a platform role adds, beyond any one tenant. */
 export const PLATFORM_BUNDLES: Readonly<Record<PlatformRole, readonly Permission[]>> = {
@@ -91,4 +131,22 @@ export const PLATFORM_BUNDLES: Readonly<Record<PlatformRole, readonly Permission
 /** Nobody hands out more than they may themselves: whether a caller may give this role to somebody. */
 export function mayGrant(own: ReadonlySet<Permission>, role: Role): boolean {
   return ROLE_BUNDLES[role].every((permission) => own.has(permission));
+}
+
+/** The same for a role that is bound to a group or a device. */
+export function mayBind(own: ReadonlySet<Permission>, role: BindingRole): boolean {
+  return BINDING_BUNDLES[role].every((permission) => own.has(permission));
+}
+
+const rights = new Map<string, ReadonlySet<Permission>>();
+
+/** Everything that a role in a tenant and one on the platform allow together. */
+export function rightsOf(role: Role | null, platformRole: PlatformRole | null): ReadonlySet<Permission> {
+  const name = `${role ?? ''} ${platformRole ?? ''}`;
+  let all = rights.get(name);
+  if (!all) {
+    all = new Set([...(role === null ? [] : ROLE_BUNDLES[role]), ...(platformRole === null ? [] : PLATFORM_BUNDLES[platformRole])]);
+    rights.set(name, all);
+  }
+  return all;
 }

@@ -1,4 +1,5 @@
 import type { Permission, PlatformRole, Role } from './permission.js';
+import type { ScopedRight } from './scope.js';
 
 /** Who makes a request, as the guard found out; looked up for this request, never believed from a token. */
 export interface Principal {
@@ -10,7 +11,13 @@ export interface Principal {
   readonly tenantId: string | null;
   readonly role: Role | null;
   readonly platformRole: PlatformRole | null;
+  /**
+   * Everywhere in the tenant, as far as a token's scopes reach. What somebody has on single objects by role bindings is never in here:
+   * it counts for the object that the guard, or `ObjectRights`, was asked about.
+   */
   readonly permissions: ReadonlySet<Permission>;
+  /** Of a `pat`. */
+  readonly scopes?: readonly ScopedRight[];
   readonly sessionId: string | null;
   /** How the credential travelled: a cookie needs a CSRF token on writes. */
   readonly credential: 'bearer' | 'cookie' | 'basic' | 'certificate' | 'admin-key';

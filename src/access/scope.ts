@@ -6,6 +6,14 @@ export interface ScopeName {
   readonly operation: string;
 }
 
+/** A permission on everything (`*`), or on the object whose id stands in the path. */
+export interface ScopedRight {
+  readonly permission: Permission;
+  readonly entityId: string;
+}
+
+export const EVERYTHING = '*';
+
 /** Collections whose name is not simply the plural of the permission's resource. */
 const COLLECTIONS: Readonly<Record<string, string>> = {
   'services.account': 'service-accounts',
@@ -13,6 +21,7 @@ const COLLECTIONS: Readonly<Record<string, string>> = {
   'shadow.state': 'shadow',
   'ota.rollout': 'ota',
   'pki.certificate': 'certs',
+  'access.binding': 'role-bindings',
   'certs.authority': 'authorities',
 };
 

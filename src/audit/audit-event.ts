@@ -63,6 +63,10 @@ export const AUDIT_EVENTS = {
   RULE_UPDATED: { severity: 'INFO', meaning: 'A topic rule was changed.' },
   RULE_DELETED: { severity: 'INFO', meaning: 'A topic rule was taken away.' },
 
+  // Roles on groups and devices
+  ROLE_BINDING_CREATED: { severity: 'INFO', meaning: 'A person was given a role on a group or a device.' },
+  ROLE_BINDING_DELETED: { severity: 'INFO', meaning: 'A role on a group or a device was taken away.' },
+
   // Service accounts
   SERVICE_ACCOUNT_CREATED: { severity: 'INFO', meaning: 'A service account was created.' },
   SERVICE_ACCOUNT_DISABLED: { severity: 'HIGH', meaning: 'A service account was disabled.' },

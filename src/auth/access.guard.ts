@@ -2,17 +2,19 @@ import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/com
 import { Reflector } from '@nestjs/core';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ACCESS, type Access } from '../access/decorators.js';
+import { rightsOf } from '../access/permission.js';
 import type { Principal } from '../access/principal.js';
 import { actorOf, ANONYMOUS_ACTOR, type AuditEventType } from '../audit/audit-event.js';
 import { AuditStream } from '../audit/audit.stream.js';
 import { isAppError } from '../platform/problem/app-error.js';
 import { platformError } from '../platform/problem/platform.errors.js';
 import { TenantsService } from '../users/tenants.service.js';
+import { AdmissionService } from './admission.service.js';
 import { authError } from './auth.errors.js';
 import { CsrfTokens } from './csrf.js';
 import { IdentifyService } from './identify.service.js';
 import { OPEN_REGISTRATION } from './open-registration.js';
-import { mayEnterTenants, PrincipalsService } from './principals.service.js';
+import { mayEnterTenants } from './principals.service.js';
 import { RegistrationService } from './registration.service.js';
 
 export type GuardedRequest = FastifyRequest & { principal?: Principal };
@@ -40,7 +42,7 @@ export class AccessGuard implements CanActivate {
   constructor(
     private readonly reflector: Reflector,
     private readonly identify: IdentifyService,
-    private readonly principals: PrincipalsService,
+    private readonly admission: AdmissionService,
     private readonly csrf: CsrfTokens,
     private readonly tenants: TenantsService,
     private readonly registration: RegistrationService,
@@ -82,9 +84,7 @@ export class AccessGuard implements CanActivate {
     if (forPeople && (principal.kind !== 'user' || principal.sessionId === null)) throw authError('SESSION_REQUIRED');
     if (access.kind !== 'permission') return;
     const ofPlatform = access.permission.startsWith('platform.');
-    if ((principal.tenantId === null && !ofPlatform) || !principal.permissions.has(access.permission)) {
-      throw authError('PERMISSION_DENIED', { detail: `This needs the permission ${access.permission}.` });
-    }
+    await this.admission.require(principal, access, (request.params as { id?: string }).id);
     const writes = !SAFE_METHODS.includes(request.method) && !READING_VERBS.test(access.permission);
     if (principal.tenantFrozen && writes && !ofPlatform) throw authError('TENANT_FROZEN');
   }
@@ -100,7 +100,7 @@ export class AccessGuard implements CanActivate {
     if (tenant !== null && tenant.id === principal.tenantId) return principal;
     const mayEnter = principal.kind === 'user' && access.kind === 'permission' && mayEnterTenants(principal.platformRole);
     if (tenant === null || !mayEnter) throw platformError('NOT_FOUND', { internal: 'X-Tenant names another tenant' });
-    const permissions = this.principals.rightsOf('ADMIN', principal.platformRole);
+    const permissions = rightsOf('ADMIN', principal.platformRole);
     return { ...principal, tenantId: tenant.id, role: 'ADMIN', permissions, tenantFrozen: tenant.status === 'FROZEN' };
   }
 

@@ -1,4 +1,4 @@
-import type { PlatformRole, Role } from '../access/permission.js';
+import { ROLES, type PlatformRole, type Role } from '../access/permission.js';
 import {
   BooleanField,
   EmailField,
@@ -14,8 +14,7 @@ import {
 import type { Page } from '../platform/http/paging.js';
 import type { Session, Transport } from './session.js';
 
-const ROLE_NAMES = ['ADMIN', 'OPERATOR', 'VIEWER'] as const;
-const PLATFORM_ROLE_NAMES = ['PLATFORM_ADMIN', 'PLATFORM_OPERATOR', 'PLATFORM_OPERATOR_WRITE'] as const;
+const PLATFORM_ROLES = ['PLATFORM_ADMIN', 'PLATFORM_OPERATOR', 'PLATFORM_OPERATOR_WRITE'] as const;
 const TRANSPORTS = ['json', 'cookie'] as const;
 
 export class LoginRequest {
@@ -64,7 +63,7 @@ export class RegisterRequest {
   @TextField({ min: 1, max: 200, example: 'Ada Lovelace' })
   name!: string;
 
-  @EnumField(ROLE_NAMES, { optional: true, description: 'VIEWER by default; ignored while registration is open.' })
+  @EnumField(ROLES, { optional: true, description: 'VIEWER by default; ignored while registration is open.' })
   role?: Role;
 }
 
@@ -78,7 +77,7 @@ export class RegisterResponse {
   @TextField({ max: 200 })
   name!: string;
 
-  @EnumField(ROLE_NAMES, { nullable: true, description: 'null while registration is open: the account belongs to no tenant.' })
+  @EnumField(ROLES, { nullable: true, description: 'null while registration is open: the account belongs to no tenant.' })
   role!: Role | null;
 }
 
@@ -106,10 +105,10 @@ export class MeResponse {
   @ObjectField(() => TenantSummary, { nullable: true })
   tenant!: TenantSummary | null;
 
-  @EnumField(ROLE_NAMES, { nullable: true })
+  @EnumField(ROLES, { nullable: true })
   role!: Role | null;
 
-  @EnumField(PLATFORM_ROLE_NAMES, { nullable: true })
+  @EnumField(PLATFORM_ROLES, { nullable: true })
   platformRole!: PlatformRole | null;
 
   @ListField('text', { max: 200, description: 'What the account may do in the tenant, as `service.resource.verb`.' })

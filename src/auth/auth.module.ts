@@ -5,8 +5,10 @@ import { Standing } from '../access/standing.js';
 import { CONFIG, type Config } from '../platform/config/config.js';
 import { PasswordHashing } from '../users/password-hashing.js';
 import { StandingAccess } from '../users/standing-access.js';
+import { DevicesModule } from '../devices/devices.module.js';
 import { UsersModule } from '../users/users.module.js';
 import { AccessGuard } from './access.guard.js';
+import { AdmissionService } from './admission.service.js';
 import { AccessTokenStrategy } from './access-token.strategy.js';
 import { AccessTokens } from './access-tokens.js';
 import { AccountTokensRepository } from './account-tokens.repository.js';
@@ -51,6 +53,7 @@ import { StandingAccessService } from './standing-access.service.js';
 @Module({
   imports: [
     UsersModule,
+    DevicesModule,
     JwtModule.registerAsync({ inject: [CONFIG], useFactory: (config: Config) => ({ secret: config.web.jwtSecret }) }),
   ],
   controllers: [AuthController, SessionsController, PatsController, MemberPatsController, RecoveryController, InvitationsController],
@@ -62,6 +65,7 @@ import { StandingAccessService } from './standing-access.service.js';
     { provide: APP_GUARD, useClass: AccessGuard },
     AccessTokens,
     AccountTokensRepository,
+    AdmissionService,
     AccessTokenStrategy,
     AuthHttpService,
     BootstrapService,

@@ -1,7 +1,7 @@
 import { TLSSocket } from 'node:tls';
 import { Inject, Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { Access } from '../access/decorators.js';
+import type { Access, PermissionAccess } from '../access/decorators.js';
 import { CertificateProof, DeviceProof, type ProvenDevice } from '../access/device-proof.js';
 import type { Permission } from '../access/permission.js';
 import type { Principal } from '../access/principal.js';
@@ -16,8 +16,6 @@ import { authError } from './auth.errors.js';
 import { PatJudge } from './pat-judge.js';
 import { presentedBy } from './presented.js';
 import { SessionCookies } from './session-cookies.js';
-
-type PermissionAccess = Extract<Access, { kind: 'permission' }>;
 
 /** RFC 6750 §3: what a client is told to bring, and that what it brought is no good. */
 const CHALLENGE = { 'WWW-Authenticate': 'Bearer realm="portcullis"' };

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
-import { mayGrant, type Role } from '../access/permission.js';
+import { mayGrant, rightsOf, type Role } from '../access/permission.js';
 import type { TenantPrincipal } from '../access/principal.js';
 import { actorOf, type AuditActor } from '../audit/audit-event.js';
 import { AuditService } from '../audit/audit.service.js';
@@ -19,7 +19,6 @@ import { InvitationsRepository, type Invitation, type PendingInvitation } from '
 import { Letters } from './letters.js';
 import { isKept, MAIL_TOKEN_PURPOSE, newMailToken, parseMailToken } from './mail-token.js';
 import { Passwords } from './passwords.js';
-import { PrincipalsService } from './principals.service.js';
 
 const INVITATION_TTL_MS = 168 * 3_600_000;
 
@@ -46,7 +45,6 @@ export class InvitationsService {
     private readonly repository: InvitationsRepository,
     private readonly accounts: AccountsService,
     private readonly tenants: TenantsService,
-    private readonly principals: PrincipalsService,
     private readonly passwords: Passwords,
     private readonly letters: Letters,
     private readonly limits: RateLimitService,
@@ -143,7 +141,7 @@ export class InvitationsService {
   /** Whoever was demoted or has left leaves no door open behind them. */
   private mayStillGrant({ role, inviterRole, inviterPlatformRole }: PendingInvitation): boolean {
     const entering = inviterPlatformRole === 'PLATFORM_ADMIN' || inviterPlatformRole === 'PLATFORM_OPERATOR_WRITE';
-    return mayGrant(this.principals.rightsOf(entering ? 'ADMIN' : inviterRole, inviterPlatformRole), role);
+    return mayGrant(rightsOf(entering ? 'ADMIN' : inviterRole, inviterPlatformRole), role);
   }
 
   private async proveOwner(password: string, stored: string, status: string): Promise<void> {

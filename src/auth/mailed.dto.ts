@@ -1,9 +1,7 @@
-import type { Role } from '../access/permission.js';
+import { ROLES, type Role } from '../access/permission.js';
 import { BooleanField, EmailField, EnumField, ObjectField, OpaqueField, TextField, TimeField, UuidField } from '../platform/http/fields.js';
 import type { Page } from '../platform/http/paging.js';
 import type { Invitation } from './invitations.repository.js';
-
-const ROLE_NAMES = ['ADMIN', 'OPERATOR', 'VIEWER'] as const;
 
 export class ForgotPasswordRequest {
   @EmailField({ example: 'ada@example.org' })
@@ -49,7 +47,7 @@ export class InviteRequest {
   @EmailField({ example: 'ada@example.org' })
   email!: string;
 
-  @EnumField(ROLE_NAMES, { optional: true, description: 'VIEWER by default; no more than you may yourself.' })
+  @EnumField(ROLES, { optional: true, description: 'VIEWER by default; no more than you may yourself.' })
   role?: Role;
 }
 
@@ -74,7 +72,7 @@ export class AcceptedResponse {
   @UuidField()
   tenantId!: string;
 
-  @EnumField(ROLE_NAMES)
+  @EnumField(ROLES)
   role!: Role;
 }
 
@@ -85,7 +83,7 @@ export class InvitationResponse {
   @EmailField()
   email!: string;
 
-  @EnumField(ROLE_NAMES)
+  @EnumField(ROLES)
   role!: Role;
 
   @UuidField()

@@ -1,5 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
+import { rightsOf } from '../access/permission.js';
 import type { Principal } from '../access/principal.js';
 import { Clock } from '../platform/clock/clock.js';
 import { DataKeys } from '../platform/crypto/data-keys.js';
@@ -8,7 +9,6 @@ import { grantedBy } from './pat-scope.js';
 import { digestPat, PAT_PURPOSE, parsePat } from './pat-token.js';
 import { PatUses } from './pat-uses.js';
 import { PatsRepository } from './pats.repository.js';
-import { PrincipalsService } from './principals.service.js';
 import { liesWithin } from './source-networks.js';
 
 const NOBODY = '00000000-0000-0000-0000-000000000000';
@@ -21,7 +21,6 @@ const NOBODY = '00000000-0000-0000-0000-000000000000';
 export class PatJudge {
   constructor(
     private readonly repository: PatsRepository,
-    private readonly principals: PrincipalsService,
     private readonly keys: DataKeys,
     private readonly uses: PatUses,
     private readonly clock: Clock,
@@ -52,7 +51,8 @@ export class PatJudge {
       tenantId: pat.tenantId,
       role: pat.role,
       platformRole: null,
-      permissions: grantedBy(pat.scopes, this.principals.rightsOf(pat.role, null), pathId),
+      permissions: grantedBy(pat.scopes, rightsOf(pat.role, null), pathId),
+      scopes: pat.scopes,
       sessionId: null,
       credential: 'bearer',
       credentialId: pat.id,

@@ -1,12 +1,9 @@
 import type { Permission } from '../access/permission.js';
-import { permissionOfScope, SCOPE_PERMISSIONS, scopeNameOf } from '../access/scope.js';
+import { EVERYTHING, permissionOfScope, SCOPE_PERMISSIONS, scopeNameOf, type ScopedRight } from '../access/scope.js';
 import { isCanonicalUuid } from '../platform/http/uuid-param.js';
 
 /** One right of a personal access token: a permission on everything (`*`) or on the object whose id stands in the path. */
-export interface PatScope {
-  readonly permission: Permission;
-  readonly entityId: string;
-}
+export type PatScope = ScopedRight;
 
 /** A scope as the API shows it. */
 export interface ShownScope {
@@ -15,8 +12,6 @@ export interface ShownScope {
   readonly entity_id: string;
   readonly optional_domain_id: string;
 }
-
-export const EVERYTHING = '*';
 
 const DOTTED = /^([a-z.]+)(?::([0-9a-f-]{36}))?$/;
 const MEMBERS: readonly string[] = ['entity_type', 'operation', 'entity_id', 'optional_domain_id'];

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import type { Permission } from '../access/permission.js';
+import { rightsOf, type Permission } from '../access/permission.js';
 import type { Principal } from '../access/principal.js';
 import { Standing } from '../access/standing.js';
 import { Clock } from '../platform/clock/clock.js';
@@ -27,7 +27,7 @@ export class PrincipalStanding extends Standing {
     if (now === null) return false;
     if (now.tenantId === tenantId) return now.permissions.has(permission);
     // A tenant that the platform entered: as its ADMIN, for as long as the platform's role says so.
-    return mayEnterTenants(now.platformRole) && this.principals.rightsOf('ADMIN', now.platformRole).has(permission);
+    return mayEnterTenants(now.platformRole) && rightsOf('ADMIN', now.platformRole).has(permission);
   }
 
   private async tokenMay({ id, tenantId, credentialId }: Principal, permission: Permission, since: number): Promise<boolean> {
@@ -35,6 +35,6 @@ export class PrincipalStanding extends Standing {
     if (pat === null || pat.userId !== id || pat.tenantId !== tenantId) return false;
     // A reset gives the token another secret: the one that was shown is none any more. A reader is no idle token.
     if (pat.issuedAt.getTime() > since || !['ACTIVE', 'IDLE'].includes(statusOf(pat, this.clock.now()))) return false;
-    return grantedBy(pat.scopes, this.principals.rightsOf(pat.role, null), undefined).has(permission);
+    return grantedBy(pat.scopes, rightsOf(pat.role, null), undefined).has(permission);
   }
 }

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { PLATFORM_BUNDLES, ROLE_BUNDLES, type Permission, type PlatformRole, type Role } from '../access/permission.js';
+import { rightsOf, type PlatformRole, type Role } from '../access/permission.js';
 import type { Principal } from '../access/principal.js';
 import { Clock } from '../platform/clock/clock.js';
 import { Pools } from '../platform/database/pools.js';
@@ -40,8 +40,6 @@ const LOOK_AGAIN = { name: 'session-again', text: STANDING };
  */
 @Injectable()
 export class PrincipalsService {
-  private readonly bundles = new Map<string, ReadonlySet<Permission>>();
-
   constructor(
     private readonly pools: Pools,
     private readonly clock: Clock,
@@ -71,21 +69,10 @@ export class PrincipalsService {
       tenantId: row.tenantId,
       role,
       platformRole,
-      permissions: this.rightsOf(role, platformRole),
+      permissions: rightsOf(role, platformRole),
       sessionId,
       credential,
       tenantFrozen: row.tenantFrozen,
     };
-  }
-
-  /** Everything that a role in a tenant and one on the platform allow together. */
-  rightsOf(role: Role | null, platformRole: PlatformRole | null): ReadonlySet<Permission> {
-    const name = `${role ?? ''} ${platformRole ?? ''}`;
-    let bundle = this.bundles.get(name);
-    if (!bundle) {
-      bundle = new Set([...(role === null ? [] : ROLE_BUNDLES[role]), ...(platformRole === null ? [] : PLATFORM_BUNDLES[platformRole])]);
-      this.bundles.set(name, bundle);
-    }
-    return bundle;
   }
 }

@@ -14,7 +14,7 @@ export class ExplainController {
 
   @Post(':id/explain')
   @HttpCode(200)
-  @Allow(Permission.DevicesExplain)
+  @Allow(Permission.DevicesExplain, { on: 'device' })
   @ApiOkResponse({ type: ExplainAnswer })
   explain(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() body: ExplainRequest): Promise<ExplainAnswer> {
     return this.explainer.explain(me, id, body);

@@ -17,14 +17,14 @@ export class DeviceCredentialsController {
   constructor(private readonly credentials: CredentialsService) {}
 
   @Get('credentials')
-  @Allow(Permission.CredentialsRead)
+  @Allow(Permission.CredentialsRead, { on: 'device' })
   @ApiOkResponse({ type: CredentialPage })
   async list(@Me() me: TenantPrincipal, @IdParam() id: string, @Query() query: PageQuery): Promise<CredentialPage> {
     return showPage(await this.credentials.page(me, id, query));
   }
 
   @Post('token')
-  @Allow(Permission.DeviceTokenRotate, { device: true })
+  @Allow(Permission.DeviceTokenRotate, { on: 'device', device: true })
   @ApiCreatedResponse({ type: TokenAnswer })
   async token(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() body?: TokenRequest): Promise<TokenAnswer> {
     return showToken(await this.credentials.requestToken(me, id, body?.ttl));

@@ -14,21 +14,21 @@ export class DevicesController {
   constructor(private readonly devices: DevicesService) {}
 
   @Get()
-  @Allow(Permission.DevicesRead)
+  @Allow(Permission.DevicesRead, { lists: 'device' })
   @ApiOkResponse({ type: DevicePage })
   async list(@Me() me: TenantPrincipal, @Query() query: DeviceListQuery): Promise<DevicePage> {
     return viewPage(await this.devices.list(me, queryOf(query)), viewDevice);
   }
 
   @Get(':id')
-  @Allow(Permission.DevicesRead)
+  @Allow(Permission.DevicesRead, { on: 'device' })
   @ApiOkResponse({ type: DeviceView })
   async show(@Me() me: TenantPrincipal, @IdParam() id: string): Promise<DeviceView> {
     return viewDevice(await this.devices.show(me, id));
   }
 
   @Patch(':id')
-  @Allow(Permission.DevicesUpdate)
+  @Allow(Permission.DevicesUpdate, { on: 'device' })
   @ApiOkResponse({ type: DeviceView })
   async update(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() body: UpdateDeviceRequest): Promise<DeviceView> {
     return viewDevice(await this.devices.update(me, id, body));

@@ -52,6 +52,32 @@ export const DEVICES_ERRORS = {
     title: 'The device is in too many groups',
     meaning: 'A device can be in 50 groups at most.',
   },
+  GROUP_CHANGE_DENIED: {
+    status: 403,
+    title: 'This takes more than a role on the group',
+    meaning: 'Who may change a group or device by a role binding moves no group in the tree, and puts a device into a group or takes '
+      + 'it out by its `groups` only where they may change both (`devices.device.update`, `devices.group.update`).',
+  },
+  BINDING_NOT_FOUND: {
+    status: 404,
+    title: 'No such role binding',
+    meaning: 'No role binding of this tenant has the id.',
+  },
+  BINDING_EXISTS: {
+    status: 409,
+    title: 'The role is bound already',
+    meaning: 'The person has this role on this very group or device. For another end delete it and bind it anew.',
+  },
+  BINDING_USER_UNKNOWN: {
+    status: 404,
+    title: 'No such member',
+    meaning: 'No member of this tenant has the id. Roles are bound for members; one of another tenant is answered in the same way.',
+  },
+  BINDING_EXCEEDS_OWN: {
+    status: 403,
+    title: 'You cannot bind what you do not have',
+    meaning: 'The role allows more than you may yourself in the tenant (an access token: more than its scopes). Nothing was changed.',
+  },
   SERVICE_ACCOUNT_NOT_FOUND: {
     status: 404,
     title: 'No such service account',

@@ -12,6 +12,10 @@ import { GroupsRepository } from './groups.repository.js';
 import { GroupsService } from './groups.service.js';
 import { CredentialHoldings } from './holdings.js';
 import { NarrowingHub } from './narrowing.js';
+import { ObjectRights } from './object-rights.service.js';
+import { RoleBindingsController } from './role-bindings.controller.js';
+import { RoleBindingsRepository } from './role-bindings.repository.js';
+import { RoleBindingsService } from './role-bindings.service.js';
 import { DeviceRulesController, GroupRulesController, ServiceAccountRulesController } from './rules.controller.js';
 import { RulesRepository } from './rules.repository.js';
 import { RulesService } from './rules.service.js';
@@ -27,6 +31,7 @@ import { ServiceAccountsService } from './service-accounts.service.js';
     DeviceRulesController,
     GroupsController,
     GroupRulesController,
+    RoleBindingsController,
     ServiceAccountsController,
     ServiceAccountRulesController,
   ],
@@ -34,10 +39,13 @@ import { ServiceAccountsService } from './service-accounts.service.js';
     DevicesRepository,
     GroupsRepository,
     RulesRepository,
+    RoleBindingsRepository,
     ServiceAccountsRepository,
     DevicesService,
     GroupsService,
     RulesService,
+    RoleBindingsService,
+    ObjectRights,
     ServiceAccountsService,
     FactsChanges,
     DevicesGate,
@@ -46,6 +54,18 @@ import { ServiceAccountsService } from './service-accounts.service.js';
     CredentialListings,
     ConnectionsHub,
   ],
-  exports: [DevicesService, GroupsService, RulesService, ServiceAccountsService, DevicesGate, NarrowingHub, CredentialHoldings, CredentialListings, ConnectionsHub],
+  exports: [
+    DevicesService,
+    GroupsService,
+    RulesService,
+    ServiceAccountsService,
+    RoleBindingsService,
+    ObjectRights,
+    DevicesGate,
+    NarrowingHub,
+    CredentialHoldings,
+    CredentialListings,
+    ConnectionsHub,
+  ],
 })
 export class DevicesModule {}

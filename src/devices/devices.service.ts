@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { Injectable } from '@nestjs/common';
+import { Permission } from '../access/permission.js';
 import type { TenantPrincipal } from '../access/principal.js';
 import { actorOf } from '../audit/audit-event.js';
 import { AuditService } from '../audit/audit.service.js';
@@ -16,6 +17,7 @@ import { DevicesRepository, type DeviceChanges, type DeviceFilter, type Inserted
 import type { Facts } from './facts.js';
 import { FactsChanges } from './facts-changes.js';
 import { GroupsRepository } from './groups.repository.js';
+import { ObjectRights } from './object-rights.service.js';
 import { CredentialHoldings, type HoldingQuestion } from './holdings.js';
 import { metadataProblem } from './metadata.js';
 import type { Subject } from './narrowing.js';
@@ -38,7 +40,7 @@ export interface DevicePatch extends DeviceChanges {
   readonly groups?: readonly string[];
 }
 
-export interface DeviceQuery extends DeviceFilter, HoldingQuestion {
+export interface DeviceQuery extends Omit<DeviceFilter, 'viewer'>, HoldingQuestion {
   readonly limit?: number;
   readonly cursor?: string;
 }
@@ -61,6 +63,7 @@ export class DevicesService {
     private readonly changes: FactsChanges,
     private readonly gate: DevicesGate,
     private readonly holdings: CredentialHoldings,
+    private readonly rights: ObjectRights,
     private readonly audit: AuditService,
   ) {}
 
@@ -178,7 +181,9 @@ export class DevicesService {
    * @throws CURSOR_INVALID
    */
   async list(me: TenantPrincipal, query: DeviceQuery): Promise<Page<DeviceRecord>> {
-    const { limit = DEFAULT_PAGE, cursor, kind, expiringBefore, ...filter } = query;
+    const { limit = DEFAULT_PAGE, cursor, kind, expiringBefore, ...rest } = query;
+    const viewer = this.rights.viewer(me, Permission.DevicesRead);
+    const filter = viewer === undefined ? rest : { ...rest, viewer };
     const after = decodeCursor(cursor);
     if (filter.group !== undefined && !isCanonicalUuid(filter.group)) return { items: [], nextCursor: null };
     return this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
@@ -198,6 +203,7 @@ export class DevicesService {
       const changes = differences(before, patch);
       const joined = groups?.filter((group) => !before.groups.includes(group)) ?? [];
       const left = groups === undefined ? [] : before.groups.filter((group) => !groups.includes(group));
+      await this.refuseForeign(me, joined, left);
       if (Object.keys(changes).length + joined.length + left.length === 0) return before;
       const slugRules = changes.slug !== undefined && (await this.devices.isSlugInRules(tx, id));
       await this.devices.update(tx, id, changes);
@@ -254,8 +260,24 @@ export class DevicesService {
       groups: [],
       allowedProofs: device.allowedProofs,
       tokensNotBefore: null,
+      clockless: device.clockless,
       rules: [],
     }));
+  }
+
+  /**
+   * To put a device into a group hands it to the people and the topics of the group, to take it out takes it away from them: somebody
+   * with a role on the device alone does so only with groups that are theirs to change.
+   */
+  private async refuseForeign(me: TenantPrincipal, joined: readonly string[], left: readonly string[]): Promise<void> {
+    if (me.permissions.has(Permission.DevicesUpdate) || joined.length + left.length === 0) return;
+    const verdicts = await this.rights.verdicts(me, Permission.GroupsUpdate, 'group', [...joined, ...left]);
+    const hidden = joined.filter((id) => {
+      const verdict = verdicts.get(id);
+      return verdict === undefined || (!verdict.allowed && verdict.why === 'hidden');
+    });
+    if (hidden.length > 0) throw unknownGroups(hidden);
+    if ([...verdicts.values()].some(({ allowed }) => !allowed)) throw devicesError('GROUP_CHANGE_DENIED');
   }
 
   /** Locks groups that devices are to be in. Before any device is locked. */
@@ -263,10 +285,7 @@ export class DevicesService {
     if (wanted.length === 0) return;
     const found = new Set(await this.groups.lock(tx, wanted, 'join'));
     const missing = wanted.filter((id) => !found.has(id));
-    if (missing.length > 0) {
-      const errors = missing.map((id) => ({ path: 'groups', message: `there is no group ${id}` }));
-      throw devicesError('GROUP_NOT_FOUND', { errors });
-    }
+    if (missing.length > 0) throw unknownGroups(missing);
   }
 
   /** The device as it now is, its new version told to the gate after the commit. */
@@ -275,6 +294,10 @@ export class DevicesService {
     this.changes.changed(tx, 'device', [device]);
     return device;
   }
+}
+
+function unknownGroups(ids: readonly string[]): Error {
+  return devicesError('GROUP_NOT_FOUND', { errors: ids.map((id) => ({ path: 'groups', message: `there is no group ${id}` })) });
 }
 
 /** Each once and in order. */
@@ -299,7 +322,7 @@ function deviceOf(listed: ListedDevice): DeviceRecord {
 /** Values that no schema can judge, and `null` where only "left out" is meant. */
 function refuseBad(device: DevicePatch): void {
   const errors: FieldError[] = [];
-  for (const path of ['slug', 'name', 'metadata', 'groups'] as const) {
+  for (const path of ['slug', 'name', 'metadata', 'groups', 'clockless'] as const) {
     if (device[path] === null) errors.push({ path, message: `${path} must not be null` });
   }
   if (typeof device.slug === 'string' && !SLUG_PATTERN.test(device.slug)) {
@@ -316,9 +339,9 @@ function refuseBad(device: DevicePatch): void {
 
 /** Those members of the patch that say something new. */
 function differences(before: DeviceRecord, patch: DevicePatch): DeviceChanges {
-  const { slug, name, metadata, allowedProofs } = patch;
+  const { slug, name, metadata, allowedProofs, clockless } = patch;
   return Object.fromEntries(
-    Object.entries({ slug, name, metadata, allowedProofs }).filter(
+    Object.entries({ slug, name, metadata, allowedProofs, clockless }).filter(
       ([field, value]) => value !== undefined && !isDeepStrictEqual(value, before[field as keyof DeviceChanges]),
     ),
   );
@@ -336,6 +359,7 @@ function traceOf(
     fields,
     ...(changes.slug === undefined ? {} : { slug: { from: before.slug, to: after.slug } }),
     ...(changes.allowedProofs === undefined ? {} : { allowedProofs: { from: before.allowedProofs, to: after.allowedProofs } }),
+    ...(changes.clockless === undefined ? {} : { clockless: after.clockless }),
     ...(joined.length > 0 ? { joined } : {}),
     ...(left.length > 0 ? { left } : {}),
   };

@@ -17,7 +17,7 @@ export class GroupsController {
   constructor(private readonly groups: GroupsService) {}
 
   @Get()
-  @Allow(Permission.GroupsRead)
+  @Allow(Permission.GroupsRead, { lists: 'group' })
   @ApiOkResponse({ type: GroupPage })
   async list(@Me() me: TenantPrincipal, @Query() query: PageQuery): Promise<GroupPage> {
     return viewPage(await this.groups.list(me, query), viewGroup);
@@ -31,14 +31,14 @@ export class GroupsController {
   }
 
   @Get(':id')
-  @Allow(Permission.GroupsRead)
+  @Allow(Permission.GroupsRead, { on: 'group' })
   @ApiOkResponse({ type: GroupView })
   async show(@Me() me: TenantPrincipal, @IdParam() id: string): Promise<GroupView> {
     return viewGroup(await this.groups.show(me, id));
   }
 
   @Patch(':id')
-  @Allow(Permission.GroupsUpdate)
+  @Allow(Permission.GroupsUpdate, { on: 'group' })
   @ApiOkResponse({ type: GroupView })
   async update(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() body: UpdateGroupRequest): Promise<GroupView> {
     return viewGroup(await this.groups.update(me, id, body));
@@ -46,14 +46,14 @@ export class GroupsController {
 
   @Delete(':id')
   @HttpCode(204)
-  @Allow(Permission.GroupsDelete)
+  @Allow(Permission.GroupsDelete, { on: 'group' })
   @ApiNoContentResponse()
   async remove(@Me() me: TenantPrincipal, @IdParam() id: string): Promise<void> {
     await this.groups.remove(me, id);
   }
 
   @Get(':id/members')
-  @Allow(Permission.GroupsRead)
+  @Allow(Permission.GroupsRead, { on: 'group' })
   @ApiOkResponse({ type: MemberPage })
   async members(@Me() me: TenantPrincipal, @IdParam() id: string, @Query() query: PageQuery): Promise<MemberPage> {
     return viewPage(await this.groups.members(me, id, query), viewMember);
@@ -61,7 +61,7 @@ export class GroupsController {
 
   @Post(':id/members')
   @HttpCode(200)
-  @Allow(Permission.GroupsUpdate)
+  @Allow(Permission.GroupsUpdate, { on: 'group' })
   @ApiOkResponse({ type: MembersAdded })
   async addMembers(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() body: GroupMembersRequest): Promise<MembersAdded> {
     return { added: await this.groups.addMembers(me, id, body.deviceIds) };
@@ -69,7 +69,7 @@ export class GroupsController {
 
   @Delete(':id/members')
   @HttpCode(204)
-  @Allow(Permission.GroupsUpdate)
+  @Allow(Permission.GroupsUpdate, { on: 'group' })
   @ApiNoContentResponse()
   async removeMembers(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() body: GroupMembersRequest): Promise<void> {
     await this.groups.removeMembers(me, id, body.deviceIds);
@@ -77,7 +77,7 @@ export class GroupsController {
 
   @Delete(':id/members/:deviceId')
   @HttpCode(204)
-  @Allow(Permission.GroupsUpdate)
+  @Allow(Permission.GroupsUpdate, { on: 'group' })
   @ApiNoContentResponse()
   async removeMember(@Me() me: TenantPrincipal, @IdParam() id: string, @IdParam('deviceId') deviceId: string): Promise<void> {
     await this.groups.removeMembers(me, id, [deviceId]);

@@ -5,6 +5,8 @@ import type { Keyset } from '../platform/http/paging.js';
 import type { DeviceStatus } from './device.js';
 import { devicesError } from './devices.errors.js';
 import { GroupEntity } from './group.entity.js';
+import type { Viewer } from './role-binding.js';
+import { reachedBy } from './role-bindings.repository.js';
 import { tenantOf } from './tenant-scope.js';
 
 export interface GroupRecord {
@@ -71,12 +73,15 @@ export class GroupsRepository {
     return rows.map(({ id }) => id);
   }
 
-  page(tx: Transaction, after: Keyset | undefined, limit: number): Promise<Listed<GroupRecord>[]> {
+  /** @param viewer narrows it to groups that this person's role bindings reach. */
+  page(tx: Transaction, viewer: Viewer | undefined, after: Keyset | undefined, limit: number): Promise<Listed<GroupRecord>[]> {
+    const params: unknown[] = [tenantOf(tx), limit, after?.at ?? null, after?.id ?? null];
+    const seen = viewer === undefined ? '' : `AND ${reachedBy('group', viewer, (value) => `$${params.push(value)}`)}`;
     return tx.query(
       `SELECT g.id, g.slug, g.name, g.parent_id AS "parentId", g.created_at AS "createdAt", ${at('g.created_at')} FROM groups g
-        WHERE g.tenant_id = $1 AND ($3::timestamptz IS NULL OR (g.created_at, g.id) > ($3::timestamptz, $4::uuid))
+        WHERE g.tenant_id = $1 AND ($3::timestamptz IS NULL OR (g.created_at, g.id) > ($3::timestamptz, $4::uuid)) ${seen}
         ORDER BY g.created_at, g.id LIMIT $2`,
-      [tenantOf(tx), limit, after?.at ?? null, after?.id ?? null],
+      params,
     );
   }
 

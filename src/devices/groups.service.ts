@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
+import { Permission } from '../access/permission.js';
 import type { TenantPrincipal } from '../access/principal.js';
 import { actorOf } from '../audit/audit-event.js';
 import { AuditService } from '../audit/audit.service.js';
@@ -9,6 +10,7 @@ import { MAX_GROUPS_PER_DEVICE } from './device.js';
 import { devicesError } from './devices.errors.js';
 import { DevicesRepository } from './devices.repository.js';
 import { FactsChanges } from './facts-changes.js';
+import { ObjectRights } from './object-rights.service.js';
 import { GroupsRepository, type GroupRecord, type MemberRecord } from './groups.repository.js';
 
 /** `parentId`: the group in which it is to lie; `null` for none. */
@@ -31,12 +33,14 @@ export class GroupsService {
     private readonly groups: GroupsRepository,
     private readonly devices: DevicesRepository,
     private readonly changes: FactsChanges,
+    private readonly rights: ObjectRights,
     private readonly audit: AuditService,
   ) {}
 
   async list(me: TenantPrincipal, { limit = DEFAULT_PAGE, cursor }: PageRequest): Promise<Page<GroupRecord>> {
     const after = decodeCursor(cursor);
-    return this.in(me, async (tx) => pageOf(await this.groups.page(tx, after, limit + 1), limit, keyOf, (group) => group));
+    const viewer = this.rights.viewer(me, Permission.GroupsRead);
+    return this.in(me, async (tx) => pageOf(await this.groups.page(tx, viewer, after, limit + 1), limit, keyOf, (group) => group));
   }
 
   show(me: TenantPrincipal, id: string): Promise<GroupRecord> {
@@ -56,7 +60,7 @@ export class GroupsService {
 
   /**
    * Slug, name and parent are for people: no facts change.
-   * @throws GROUP_NOT_FOUND (the parent too), GROUP_SLUG_TAKEN, GROUP_CIRCLE, GROUP_TOO_DEEP
+   * @throws GROUP_NOT_FOUND (the parent too), GROUP_CHANGE_DENIED, GROUP_SLUG_TAKEN, GROUP_CIRCLE, GROUP_TOO_DEEP
    */
   update(me: TenantPrincipal, id: string, { slug, name, parentId }: Partial<NewGroup>): Promise<GroupRecord> {
     return this.in(me, async (tx) => {
@@ -69,6 +73,9 @@ export class GroupsService {
         ...(parentId !== undefined && parentId !== before.parentId ? { parentId } : {}),
       };
       if (Object.keys(changes).length === 0) return before;
+      if (changes.parentId !== undefined && !me.permissions.has(Permission.GroupsUpdate)) {
+        throw devicesError('GROUP_CHANGE_DENIED', { detail: 'Where a group lies says who has it: that takes a role in the tenant.' });
+      }
       if (typeof changes.parentId === 'string') await this.holdParent(tx, changes.parentId);
       await this.groups.update(tx, id, changes);
       await this.record(tx, me, 'GROUP_UPDATED', { groupId: id, from: { slug: before.slug, name: before.name, parentId: before.parentId }, to: changes });
@@ -100,17 +107,19 @@ export class GroupsService {
   /**
    * All of them or none; who is a member already stays one.
    * @returns how many joined.
-   * @throws GROUP_NOT_FOUND, DEVICE_NOT_FOUND, DEVICE_DECOMMISSIONED, GROUP_LIMIT_REACHED
+   * @throws GROUP_NOT_FOUND, DEVICE_NOT_FOUND, GROUP_CHANGE_DENIED, DEVICE_DECOMMISSIONED, GROUP_LIMIT_REACHED
    */
-  addMembers(me: TenantPrincipal, id: string, deviceIds: readonly string[]): Promise<number> {
+  async addMembers(me: TenantPrincipal, id: string, deviceIds: readonly string[]): Promise<number> {
+    const own = await this.changeable(me, deviceIds);
     return this.in(me, async (tx) => {
       await this.hold(tx, id, 'join');
       const found = await this.devices.lock(tx, deviceIds);
-      const missing = deviceIds.filter((deviceId) => !found.some((device) => device.id === deviceId));
+      const missing = deviceIds.filter((deviceId) => !own.seen(deviceId) || !found.some((device) => device.id === deviceId));
       if (missing.length > 0) {
         const errors = missing.map((deviceId) => ({ path: 'deviceIds', message: `there is no device ${deviceId}` }));
         throw devicesError('DEVICE_NOT_FOUND', { errors });
       }
+      if (own.refused) throw devicesError('GROUP_CHANGE_DENIED', { detail: 'The role on the group is not enough for a device that you may not change.' });
       if (found.some((device) => device.status === 'DECOMMISSIONED')) throw devicesError('DEVICE_DECOMMISSIONED');
       const joined = await this.groups.addMembers(tx, [id], deviceIds);
       if ((await this.groups.overloaded(tx, joined, MAX_GROUPS_PER_DEVICE)).length > 0) throw devicesError('GROUP_LIMIT_REACHED');
@@ -131,6 +140,20 @@ export class GroupsService {
       for (const deviceId of left) await this.record(tx, me, 'GROUP_MEMBER_REMOVED', { groupId: id }, deviceId);
       return left.length;
     });
+  }
+
+  /**
+   * Who joins a group is open to whoever has the group: somebody with a role on the group alone pulls in what is theirs to change,
+   * and learns of nothing else.
+   */
+  private async changeable(me: TenantPrincipal, deviceIds: readonly string[]): Promise<{ refused: boolean; seen: (id: string) => boolean }> {
+    if (me.permissions.has(Permission.GroupsUpdate)) return { refused: false, seen: () => true };
+    const verdicts = await this.rights.verdicts(me, Permission.DevicesUpdate, 'device', deviceIds);
+    const hidden = (id: string): boolean => {
+      const verdict = verdicts.get(id);
+      return verdict === undefined || (!verdict.allowed && verdict.why === 'hidden');
+    };
+    return { refused: [...verdicts.values()].some(({ allowed }) => !allowed), seen: (id) => !hidden(id) };
   }
 
   private in<T>(me: TenantPrincipal, work: (tx: Transaction) => Promise<T>): Promise<T> {

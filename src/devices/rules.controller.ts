@@ -14,14 +14,14 @@ export class DeviceRulesController {
   constructor(private readonly rules: RulesService) {}
 
   @Get()
-  @Allow(Permission.RulesRead)
+  @Allow(Permission.RulesRead, { on: 'device' })
   @ApiOkResponse({ type: RulePage })
   async list(@Me() me: TenantPrincipal, @IdParam() id: string, @Query() query: PageQuery): Promise<RulePage> {
     return viewPage(await this.rules.list(me, { kind: 'device', id }, query), viewRule);
   }
 
   @Post()
-  @Allow(Permission.RulesCreate)
+  @Allow(Permission.RulesCreate, { on: 'device' })
   @ApiCreatedResponse({ type: RuleView })
   async add(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() body: CreateRuleRequest): Promise<RuleView> {
     return viewRule(await this.rules.add(me, { kind: 'device', id }, body));
@@ -29,7 +29,7 @@ export class DeviceRulesController {
 
   @Delete(':ruleId')
   @HttpCode(204)
-  @Allow(Permission.RulesDelete)
+  @Allow(Permission.RulesDelete, { on: 'device' })
   @ApiNoContentResponse()
   async remove(@Me() me: TenantPrincipal, @IdParam() id: string, @IdParam('ruleId') ruleId: string): Promise<void> {
     await this.rules.remove(me, { kind: 'device', id }, ruleId);
@@ -42,14 +42,14 @@ export class GroupRulesController {
   constructor(private readonly rules: RulesService) {}
 
   @Get()
-  @Allow(Permission.RulesRead)
+  @Allow(Permission.RulesRead, { on: 'group' })
   @ApiOkResponse({ type: RulePage })
   async list(@Me() me: TenantPrincipal, @IdParam() id: string, @Query() query: PageQuery): Promise<RulePage> {
     return viewPage(await this.rules.list(me, { kind: 'group', id }, query), viewRule);
   }
 
   @Post()
-  @Allow(Permission.RulesCreate)
+  @Allow(Permission.RulesCreate, { on: 'group' })
   @ApiCreatedResponse({ type: RuleView })
   async add(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() body: CreateRuleRequest): Promise<RuleView> {
     return viewRule(await this.rules.add(me, { kind: 'group', id }, body));
@@ -57,7 +57,7 @@ export class GroupRulesController {
 
   @Delete(':ruleId')
   @HttpCode(204)
-  @Allow(Permission.RulesDelete)
+  @Allow(Permission.RulesDelete, { on: 'group' })
   @ApiNoContentResponse()
   async remove(@Me() me: TenantPrincipal, @IdParam() id: string, @IdParam('ruleId') ruleId: string): Promise<void> {
     await this.rules.remove(me, { kind: 'group', id }, ruleId);

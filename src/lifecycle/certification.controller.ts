@@ -15,7 +15,7 @@ export class CertificationController {
   constructor(private readonly certification: CertificationService) {}
 
   @Post('devices/:id/certificates')
-  @Allow(Permission.CertificatesIssue, { device: true })
+  @Allow(Permission.CertificatesIssue, { on: 'device', device: true })
   @ApiCreatedResponse({ type: IssuedCertificateAnswer })
   async issue(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() body: CertificateRequest): Promise<IssuedCertificateAnswer> {
     return showIssued(await this.certification.issue(me, id, body));
@@ -36,7 +36,7 @@ export class CertificationController {
 
   @Post('devices/:id/certificates/revoke')
   @HttpCode(200)
-  @Allow(Permission.CertificatesRevoke)
+  @Allow(Permission.CertificatesRevoke, { on: 'device' })
   @ApiOkResponse({ type: RevocationAnswer })
   async revokeAll(
     @Me() me: TenantPrincipal,

@@ -14,7 +14,7 @@ export class IncidentsController {
 
   @Post(':id/compromised')
   @HttpCode(200)
-  @Allow(Permission.DevicesLifecycle)
+  @Allow(Permission.DevicesLifecycle, { on: 'device' })
   @ApiOkResponse({ type: IncidentAnswer, description: 'Confined, credentials revoked, out of its groups, ejected: in one call.' })
   async compromised(
     @Me() me: TenantPrincipal,

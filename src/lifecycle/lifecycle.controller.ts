@@ -19,7 +19,7 @@ export class LifecycleController {
 
   @Post(':id/activate')
   @HttpCode(200)
-  @Allow(Permission.DevicesLifecycle)
+  @Allow(Permission.DevicesLifecycle, { on: 'device' })
   @ApiOkResponse({ type: LifecycleAnswer })
   async activate(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() { reason }: ReasonRequest): Promise<LifecycleAnswer> {
     return showLifecycle(await this.lifecycle.activate(me, id, reason));
@@ -27,7 +27,7 @@ export class LifecycleController {
 
   @Post(':id/suspend')
   @HttpCode(200)
-  @Allow(Permission.DevicesLifecycle)
+  @Allow(Permission.DevicesLifecycle, { on: 'device' })
   @ApiOkResponse({ type: LifecycleAnswer })
   async suspend(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() { reason }: ReasonRequest): Promise<LifecycleAnswer> {
     return showLifecycle(await this.lifecycle.suspend(me, id, reason));
@@ -35,7 +35,7 @@ export class LifecycleController {
 
   @Post(':id/quarantine')
   @HttpCode(200)
-  @Allow(Permission.DevicesLifecycle)
+  @Allow(Permission.DevicesLifecycle, { on: 'device' })
   @ApiOkResponse({ type: LifecycleAnswer })
   async quarantine(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() { reason }: ReasonRequest): Promise<LifecycleAnswer> {
     return showLifecycle(await this.lifecycle.quarantine(me, id, reason));
@@ -43,7 +43,7 @@ export class LifecycleController {
 
   @Post(':id/release')
   @HttpCode(200)
-  @Allow(Permission.DevicesLifecycle)
+  @Allow(Permission.DevicesLifecycle, { on: 'device' })
   @ApiOkResponse({ type: LifecycleAnswer })
   async release(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() { reason }: ReasonRequest): Promise<LifecycleAnswer> {
     return showLifecycle(await this.lifecycle.release(me, id, reason));
@@ -51,7 +51,7 @@ export class LifecycleController {
 
   @Post(':id/eject')
   @HttpCode(200)
-  @Allow(Permission.DevicesLifecycle)
+  @Allow(Permission.DevicesLifecycle, { on: 'device' })
   @ApiOkResponse({ type: LifecycleAnswer, description: 'Cuts the live sessions; the device may come straight back.' })
   async eject(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() { reason }: ReasonRequest): Promise<LifecycleAnswer> {
     return showLifecycle(await this.lifecycle.eject(me, id, reason));
@@ -59,7 +59,7 @@ export class LifecycleController {
 
   @Post(':id/decommission')
   @HttpCode(200)
-  @Allow(Permission.DevicesDelete)
+  @Allow(Permission.DevicesDelete, { on: 'device' })
   @ApiOkResponse({ type: LifecycleAnswer })
   async decommission(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() { reason }: ReasonRequest): Promise<LifecycleAnswer> {
     return showLifecycle(await this.lifecycle.decommission(me, id, reason));
@@ -67,7 +67,7 @@ export class LifecycleController {
 
   @Delete(':id')
   @HttpCode(200)
-  @Allow(Permission.DevicesDelete)
+  @Allow(Permission.DevicesDelete, { on: 'device' })
   @ApiOkResponse({ type: LifecycleAnswer, description: 'The same as /decommission.' })
   async remove(@Me() me: TenantPrincipal, @IdParam() id: string, @Query() { reason }: ReasonQuery): Promise<LifecycleAnswer> {
     return showLifecycle(await this.lifecycle.decommission(me, id, reason ?? 'deleted'));
@@ -75,7 +75,7 @@ export class LifecycleController {
 
   @Post(':id/rotate-client-secret')
   @HttpCode(200)
-  @Allow(Permission.DeviceSecretRotate)
+  @Allow(Permission.DeviceSecretRotate, { on: 'device' })
   @ApiOkResponse({ type: RotatedClientSecret })
   async rotateClientSecret(@Me() me: TenantPrincipal, @IdParam() id: string): Promise<RotatedClientSecret> {
     const { secret, previousValidUntil } = await this.trust.rotateClientSecret(me, id);
@@ -84,7 +84,7 @@ export class LifecycleController {
 
   @Post(':id/rotate-secret')
   @HttpCode(200)
-  @Allow(Permission.DeviceSecretRotate)
+  @Allow(Permission.DeviceSecretRotate, { on: 'device' })
   @ApiOkResponse({ type: RotatedHmacSecret })
   async rotateHmacSecret(@Me() me: TenantPrincipal, @IdParam() id: string): Promise<RotatedHmacSecret> {
     const { secret, previousValidUntil } = await this.trust.rotateHmacSecret(me, id);
@@ -93,7 +93,7 @@ export class LifecycleController {
 
   @Delete(':id/credentials/:credentialId')
   @HttpCode(200)
-  @Allow(Permission.CredentialsRevoke)
+  @Allow(Permission.CredentialsRevoke, { on: 'device' })
   @ApiOkResponse({ type: RevokedCredentials })
   revokeCredential(
     @Me() me: TenantPrincipal,

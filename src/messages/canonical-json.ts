@@ -1,3 +1,5 @@
+import { BACKSLASH, COLON, isDigit, isNumberPart, LIST, LIST_END, MINUS, OBJECT, OBJECT_END, QUOTE } from './json-codes.js';
+
 /** What JSON can say. */
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | { readonly [name: string]: JsonValue };
 export type JsonObject = { readonly [name: string]: JsonValue };
@@ -9,31 +11,41 @@ const MAX_DIGITS = 17;
 /** From here on ECMAScript writes whole numbers with an exponent, so that they cannot be taken for exact ones. */
 const EXPONENT_FROM = 1e21;
 
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const COLON = 0x3a;
-const MINUS = 0x2d;
-const OPENING = new Set([0x7b, 0x5b]);
-const CLOSING = new Set([0x7d, 0x5d]);
-const NUMBER = /-?[0-9][0-9.eE+-]*/y;
-
 /** Canonical form (RFC 8785) of a value that JSON can say; strings must be well formed. Counts the members that it writes. */
 export class CanonicalWriter {
   /** Members written so far. */
   members = 0;
 
   write(value: JsonValue): string {
-    if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-    if (Array.isArray(value)) return `[${(value as readonly JsonValue[]).map((item) => this.write(item)).join(',')}]`;
+    if (typeof value === 'string') return writeString(value);
+    // As ECMAScript writes it, which is what RFC 8785 §3.2.2.3 asks for; −0 is 0.
+    if (typeof value === 'number') return String(value);
+    if (typeof value !== 'object' || value === null) return value === null ? 'null' : String(value);
+    if (Array.isArray(value)) return this.list(value as readonly JsonValue[]);
     const object = value as JsonObject;
-    return `{${sortedNames(object).map((name) => this.member(object, name)).join(',')}}`;
+    let text = '{';
+    for (const name of sortedNames(object)) text += text.length === 1 ? this.member(object, name) : `,${this.member(object, name)}`;
+    return `${text}}`;
   }
 
   /** One member of an object, `"name":value`. */
   member(object: JsonObject, name: string): string {
     this.members += 1;
-    return `${JSON.stringify(name)}:${this.write(object[name] as JsonValue)}`;
+    return `${writeString(name)}:${this.write(object[name] as JsonValue)}`;
   }
+
+  private list(items: readonly JsonValue[]): string {
+    let text = '[';
+    for (const item of items) text += text.length === 1 ? this.write(item) : `,${this.write(item)}`;
+    return `${text}]`;
+  }
+}
+
+/** What RFC 8785 §3.2.2.2 escapes; everything else stands for itself. */
+const ESCAPED = /["\\\u0000-\u001f\ud800-\udfff]/;
+
+function writeString(text: string): string {
+  return ESCAPED.test(text) ? JSON.stringify(text) : `"${text}"`;
 }
 
 /** RFC 8785. Names go by UTF-16 code units; strings and numbers as ECMAScript writes them. */
@@ -58,15 +70,20 @@ export interface StrictJson {
  * a surrogate pair.
  */
 export function parseStrict(text: string): StrictJson | null {
-  let value: JsonValue;
-  try {
-    value = JSON.parse(text) as JsonValue;
-  } catch {
-    return null;
-  }
+  const value = parseJson(text);
+  if (value === undefined) return null;
   const members = inspect(text);
   if (members === null || (text.includes('\\u') && !isWellFormed(value))) return null;
   return { value, members };
+}
+
+/** `JSON.parse` without a throw; undefined: no JSON. */
+export function parseJson(text: string): JsonValue | undefined {
+  try {
+    return JSON.parse(text) as JsonValue;
+  } catch {
+    return undefined;
+  }
 }
 
 /** As `parseStrict`, and no object holds a name twice. */
@@ -86,18 +103,24 @@ function inspect(text: string): number | null {
     const code = text.charCodeAt(i);
     if (code === QUOTE) i = endOfString(text, i);
     else if (code === COLON) members += 1;
-    else if (OPENING.has(code)) {
+    else if (code === OBJECT || code === LIST) {
       depth += 1;
       if (depth > MAX_DEPTH) return null;
-    } else if (CLOSING.has(code)) depth -= 1;
-    else if (code === MINUS || (code >= 0x30 && code <= 0x39)) {
-      NUMBER.lastIndex = i;
-      const token = NUMBER.exec(text)?.[0] ?? '';
-      if (!isExact(token)) return null;
-      i += token.length - 1;
+    } else if (code === OBJECT_END || code === LIST_END) depth -= 1;
+    else if (code === MINUS || isDigit(code)) {
+      const end = endOfNumber(text, i);
+      if (!isExactNumber(text.slice(i, end))) return null;
+      i = end - 1;
     }
   }
   return members;
+}
+
+/** The index behind the number that begins at `start`. */
+function endOfNumber(text: string, start: number): number {
+  let i = start + 1;
+  while (i < text.length && isNumberPart(text.charCodeAt(i))) i += 1;
+  return i;
 }
 
 /** Index of the quote that ends the string which begins at `start`. */
@@ -107,8 +130,9 @@ function endOfString(text: string, start: number): number {
   return i;
 }
 
-function isExact(token: string): boolean {
-  if (token.length <= 15) return !/[eE]/.test(token) || isHeld(token);
+/** Whether a double holds the number as written (RFC 7493 §2.2). @param token a number of JSON */
+export function isExactNumber(token: string): boolean {
+  if (token.length <= 15) return (!token.includes('e') && !token.includes('E')) || isHeld(token);
   if (/^-?[0-9]+$/.test(token) && !Number.isSafeInteger(Number(token))) return false;
   const digits = token.replace(/[eE].*$/, '').replace(/[-.]/g, '').replace(/^0+|0+$/g, '');
   return digits.length <= MAX_DIGITS && isHeld(token);

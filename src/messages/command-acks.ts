@@ -21,9 +21,9 @@ export class CommandAcks {
     private readonly audit: AuditService,
   ) {}
 
-  /** @param body of a verified `ack` message */
-  async record({ id: deviceId, tenantId }: Facts, body: JsonObject): Promise<void> {
-    const { cmdId, status, error } = body;
+  /** @param content of a verified `ack` message */
+  async record({ id: deviceId, tenantId }: Facts, content: JsonObject): Promise<void> {
+    const { cmdId, status, error } = content;
     if (typeof cmdId !== 'string' || !isCanonicalUuid(cmdId)) return;
     const to = status === 'ACKED' ? 'ACKED' : 'FAILED';
     // U+0000 is no text for Postgres.

@@ -14,21 +14,21 @@ export class CommandsController {
   constructor(private readonly commands: CommandsService) {}
 
   @Post()
-  @Allow(Permission.CommandsSend)
+  @Allow(Permission.CommandsSend, { on: 'device' })
   @ApiCreatedResponse({ type: CommandAnswer })
   async create(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() body: CreateCommandRequest): Promise<CommandAnswer> {
     return showCommand(await this.commands.create(me, id, body));
   }
 
   @Get()
-  @Allow(Permission.CommandsRead)
+  @Allow(Permission.CommandsRead, { on: 'device' })
   @ApiOkResponse({ type: CommandPage })
   async list(@Me() me: TenantPrincipal, @IdParam() id: string, @Query() query: PageQuery): Promise<CommandPage> {
     return showCommands(await this.commands.list(me, id, query));
   }
 
   @Get(':commandId')
-  @Allow(Permission.CommandsRead)
+  @Allow(Permission.CommandsRead, { on: 'device' })
   @ApiOkResponse({ type: CommandAnswer })
   async show(@Me() me: TenantPrincipal, @IdParam() id: string, @IdParam('commandId') commandId: string): Promise<CommandAnswer> {
     return showCommand(await this.commands.show(me, id, commandId));
@@ -36,7 +36,7 @@ export class CommandsController {
 
   @Post(':commandId/cancel')
   @HttpCode(200)
-  @Allow(Permission.CommandsSend)
+  @Allow(Permission.CommandsSend, { on: 'device' })
   @ApiOkResponse({ type: CommandAnswer })
   async cancel(@Me() me: TenantPrincipal, @IdParam() id: string, @IdParam('commandId') commandId: string): Promise<CommandAnswer> {
     return showCommand(await this.commands.cancel(me, id, commandId));

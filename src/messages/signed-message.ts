@@ -1,5 +1,6 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
-import { CanonicalWriter, canonicalize, parseStrict, sortedNames, type JsonObject, type JsonValue } from './canonical-json.js';
+import { CanonicalWriter, canonicalize, parseJson, parseStrict, sortedNames, type JsonObject, type JsonValue } from './canonical-json.js';
+import { readCanonicalText, type TextMember } from './canonical-text.js';
 import { readTopic, type MessageAddress } from './message-topic.js';
 
 /** More is MALFORMED. */
@@ -44,8 +45,8 @@ export interface ReadMessage {
   readonly address: MessageAddress;
   /** Null: it bears none. */
   readonly signature: Signature | null;
-  /** Parsed body without the envelope; null for an opaque payload. */
-  readonly body: JsonObject | null;
+  /** Parsed, with the envelope; null for an opaque payload. */
+  readonly content: JsonObject | null;
   /** What is handed on: the whole message in canonical JSON, or the opaque payload as it came. */
   readonly verified: Buffer;
 }
@@ -64,15 +65,38 @@ export function sign(key: Buffer, input: string): string {
 
 /** Whether `sig` is the signature of `input`; takes the same time wherever the two differ. */
 export function isSignature(key: Buffer, input: string, sig: string): boolean {
-  if (!/^[0-9a-f]{64}$/.test(sig)) return false;
-  const given = Buffer.from(sig, 'hex');
-  return given.length === SIGNATURE_BYTES && timingSafeEqual(given, createHmac('sha256', key).update(input, 'utf8').digest());
+  return readSignature(sig) && timingSafeEqual(GIVEN, createHmac('sha256', key).update(input, 'utf8').digest());
+}
+
+/** The signature that is being judged; nothing waits between its reading and its comparison. */
+const GIVEN = Buffer.alloc(SIGNATURE_BYTES);
+
+/** Whether it is 64 lower-case hex digits; their bytes then stand in `GIVEN`. */
+function readSignature(sig: string): boolean {
+  if (sig.length !== 2 * SIGNATURE_BYTES) return false;
+  for (let i = 0; i < SIGNATURE_BYTES; i += 1) {
+    const byte = (hexDigit(sig.charCodeAt(2 * i)) << 4) | hexDigit(sig.charCodeAt(2 * i + 1));
+    if (byte < 0) return false;
+    GIVEN[i] = byte;
+  }
+  return true;
+}
+
+/** Its value; −1: none of `0`–`9`, `a`–`f`. */
+function hexDigit(code: number): number {
+  if (code >= 0x30 && code <= 0x39) return code - 0x30;
+  return code >= 0x61 && code <= 0x66 ? code - 0x57 : -1;
 }
 
 /** A signed message of ours: canonical JSON with `ts`, `nonce` and `sig`. */
 export function signMessage(key: Buffer, topic: string, body: JsonObject, ts: number, nonce: string): string {
   const sig = sign(key, signingInput(topic, { ts }, nonce, canonicalize(body)));
   return canonicalize({ ...body, ts, nonce, sig });
+}
+
+/** 16 to 64 characters that need no escape anywhere. */
+export function isNonce(text: string): boolean {
+  return NONCE.test(text);
 }
 
 /** Total: whatever the bytes, an answer and no throw. Judges neither signature nor time. */
@@ -88,28 +112,60 @@ export function readMessage(message: IncomingMessage, prefix: string): ReadMessa
 /** JSON form. Null: malformed. */
 function readJson({ topic, payload }: IncomingMessage, address: MessageAddress): ReadMessage | null {
   const text = decodeUtf8(payload);
-  const parsed = text === null ? null : parseStrict(text);
-  if (parsed === null || !isObject(parsed.value)) return null;
-  const message = parsed.value;
-  const writer = new CanonicalWriter();
-  const whole: string[] = [];
-  const signed: string[] = [];
-  for (const name of sortedNames(message)) {
-    const written = writer.member(message, name);
-    whole.push(written);
-    if (!ENVELOPE.has(name)) signed.push(written);
-  }
-  // A name that stood twice is written once.
-  if (writer.members !== parsed.members) return null;
-  const { ts, nonce, sig, challenge, ...body } = message;
+  const written = text === null ? null : (readPlainly(text, payload) ?? readClosely(text));
+  if (written === null) return null;
+  const { content } = written;
+  const { ts, nonce, sig, challenge } = content;
   if (sig === undefined) {
-    return { address, signature: null, body, verified: Buffer.from(canonicalize({ ...message, sig: null }), 'utf8') };
+    return { address, signature: null, content, verified: Buffer.from(canonicalize({ ...content, sig: null }), 'utf8') };
   }
   const freshness = readFreshness(ts, challenge);
   if (freshness === null || typeof nonce !== 'string' || !NONCE.test(nonce) || typeof sig !== 'string') return null;
-  if (!fits(address, body)) return null;
-  const input = signingInput(topic, freshness, nonce, `{${signed.join(',')}}`);
-  return { address, signature: { freshness, nonce, sig, input }, body, verified: Buffer.from(`{${whole.join(',')}}`, 'utf8') };
+  if (!fits(address, content)) return null;
+  const input = signingInput(topic, freshness, nonce, written.body);
+  return { address, signature: { freshness, nonce, sig, input }, content, verified: written.whole };
+}
+
+/** A message taken apart: what it says, and its canonical form with and without the envelope. */
+interface WrittenMessage {
+  readonly content: JsonObject;
+  readonly whole: Buffer;
+  readonly body: string;
+}
+
+/** The short way, for text that is canonical as it came. Null: the long way has to tell. */
+function readPlainly(text: string, payload: Buffer): WrittenMessage | null {
+  const read = readCanonicalText(text);
+  const content = read === null ? undefined : parseJson(text);
+  if (read === null || content === undefined || !isObject(content)) return null;
+  const whole = read.sorted ? payload : Buffer.from(objectOf(read.members, false), 'utf8');
+  return { content, whole, body: objectOf(read.members, true) };
+}
+
+function objectOf(members: readonly TextMember[], withoutEnvelope: boolean): string {
+  let text = '{';
+  for (const { name, text: member } of members) {
+    if (withoutEnvelope && ENVELOPE.has(name)) continue;
+    text += text.length === 1 ? member : `,${member}`;
+  }
+  return `${text}}`;
+}
+
+function readClosely(text: string): WrittenMessage | null {
+  const parsed = parseStrict(text);
+  if (parsed === null || !isObject(parsed.value)) return null;
+  const content = parsed.value;
+  const writer = new CanonicalWriter();
+  const whole: string[] = [];
+  const body: string[] = [];
+  for (const name of sortedNames(content)) {
+    const written = writer.member(content, name);
+    whole.push(written);
+    if (!ENVELOPE.has(name)) body.push(written);
+  }
+  // A name that stood twice is written once.
+  if (writer.members !== parsed.members) return null;
+  return { content, whole: Buffer.from(`{${whole.join(',')}}`, 'utf8'), body: `{${body.join(',')}}` };
 }
 
 /** Opaque form: any payload, signed by its digest. Only where nothing in the payload has to be understood. */
@@ -119,7 +175,7 @@ function readOpaque({ topic, payload, properties = {} }: IncomingMessage, addres
   if (!/^(?:0|[1-9][0-9]{0,15})$/.test(ts) || !NONCE.test(nonce) || sig === undefined || bearsSignature(payload)) return null;
   const freshness = { ts: Number(ts) };
   const input = signingInput(topic, freshness, nonce, createHash('sha256').update(payload).digest('hex'));
-  return { address, signature: { freshness, nonce, sig, input }, body: null, verified: payload };
+  return { address, signature: { freshness, nonce, sig, input }, content: null, verified: payload };
 }
 
 /** Whether the payload is a message signed in the JSON form as well. */
@@ -132,6 +188,13 @@ function bearsSignature(payload: Buffer): boolean {
 function readFreshness(ts: JsonValue | undefined, challenge: JsonValue | undefined): Freshness | null {
   if (challenge === undefined) return Number.isSafeInteger(ts) && Number(ts) >= 0 ? { ts: Number(ts) } : null;
   return ts === undefined && typeof challenge === 'string' && CHALLENGE.test(challenge) ? { challenge } : null;
+}
+
+/** What the sender said, without the envelope; null for an opaque payload. */
+export function bodyOf({ content }: ReadMessage): JsonObject | null {
+  if (content === null) return null;
+  const { ts: _ts, nonce: _nonce, sig: _sig, challenge: _challenge, ...body } = content;
+  return body;
 }
 
 /** Whether the body is what its channel demands; further members are the sender's affair. */

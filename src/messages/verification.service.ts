@@ -6,7 +6,7 @@ import { MessageNonces } from './message-nonces.js';
 import type { MessageReason } from './message.decision.js';
 import type { JsonObject } from './canonical-json.js';
 import { messagesError } from './messages.errors.js';
-import type { IncomingMessage } from './signed-message.js';
+import { bodyOf, type IncomingMessage } from './signed-message.js';
 
 export interface Verification {
   readonly verified: boolean;
@@ -30,10 +30,8 @@ export class VerificationService {
     const about = { deviceId: address?.deviceId ?? null, channel: address?.channel ?? null };
     if (!judgement.ok) return { verified: false, reason: judgement.reason, ...about };
     if (message === null) throw new Error('a message was accepted that was not read');
-    const body = message.body ?? undefined;
+    const body = bodyOf(message) ?? undefined;
     if (message.signature === null) return { verified: false, reason: 'UNSIGNED', ...about };
-    // No challenge was given out: whoever brings one brings it again.
-    if (!('ts' in message.signature.freshness)) return { verified: false, reason: 'REPLAY', ...about };
     try {
       // A new owner each time: of any number of copies one is first, and all others are replays.
       const claim = await this.nonces.claim('rest', message, randomUUID());

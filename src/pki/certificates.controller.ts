@@ -18,7 +18,7 @@ export class CertificatesController {
   ) {}
 
   @Get('devices/:id/certificates')
-  @Allow(Permission.CertificatesRead)
+  @Allow(Permission.CertificatesRead, { on: 'device' })
   @ApiOkResponse({ type: CertificatePage })
   async list(@Me() me: TenantPrincipal, @IdParam() id: string, @Query() query: PageQuery): Promise<CertificatePage> {
     return showCertificates(await this.certificates.page(me, id, query), this.clock.now());

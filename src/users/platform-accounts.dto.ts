@@ -1,10 +1,9 @@
-import type { PlatformRole, Role } from '../access/permission.js';
+import { ROLES, type PlatformRole, type Role } from '../access/permission.js';
 import { BooleanField, EmailField, EnumField, IntegerField, ObjectField, TextField, TimeField, UuidField } from '../platform/http/fields.js';
 import type { AccountOverview } from './platform-accounts.repository.js';
 import type { Departure } from './platform-accounts.service.js';
 import type { AccountStatus, MembershipStatus } from './user.js';
 
-const ROLE_NAMES = ['ADMIN', 'OPERATOR', 'VIEWER'] as const;
 const PLATFORM_ROLE_NAMES = ['PLATFORM_ADMIN', 'PLATFORM_OPERATOR', 'PLATFORM_OPERATOR_WRITE'] as const;
 
 export class UpdateAccountRequest {
@@ -19,7 +18,7 @@ export class AccountMembershipView {
   @TextField({ max: 63 })
   slug!: string;
 
-  @EnumField(ROLE_NAMES)
+  @EnumField(ROLES)
   role!: Role;
 
   @EnumField(['ACTIVE', 'DISABLED'])

@@ -1,11 +1,9 @@
-import type { Role } from '../access/permission.js';
+import { ROLES, type Role } from '../access/permission.js';
 import { EmailField, EnumField, ObjectField, TextField, TimeField, UuidField } from '../platform/http/fields.js';
 import type { Page } from '../platform/http/paging.js';
 import type { Tenant, TenantStatus } from './tenant.js';
 
 const SLUG = { min: 1, max: 63, pattern: /^[a-z0-9][a-z0-9._-]{0,62}$/, patternHint: 'lower-case letters, digits and . _ -' } as const;
-const ROLE_NAMES = ['ADMIN', 'OPERATOR', 'VIEWER'] as const;
-
 export class CreateTenantRequest {
   @TextField({ ...SLUG, example: 'acme' })
   slug!: string;
@@ -26,7 +24,7 @@ export class AddTenantMemberRequest {
   @EmailField({ description: 'Of an account that exists.' })
   email!: string;
 
-  @EnumField(ROLE_NAMES)
+  @EnumField(ROLES)
   role!: Role;
 }
 

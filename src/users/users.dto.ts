@@ -1,9 +1,7 @@
 import { EmailField, EnumField, IntegerField, ObjectField, OpaqueField, TextField, TimeField, UuidField } from '../platform/http/fields.js';
 import type { Page } from '../platform/http/paging.js';
-import type { Role } from '../access/permission.js';
+import { ROLES, type Role } from '../access/permission.js';
 import type { Member, MembershipStatus } from './user.js';
-
-const ROLE_NAMES = ['ADMIN', 'OPERATOR', 'VIEWER'] as const;
 
 export class CreateUserRequest {
   @EmailField({ example: 'ada@example.org' })
@@ -15,12 +13,12 @@ export class CreateUserRequest {
   @TextField({ min: 1, max: 200, example: 'Ada Lovelace' })
   name!: string;
 
-  @EnumField(ROLE_NAMES, { optional: true, description: 'VIEWER by default.' })
+  @EnumField(ROLES, { optional: true, description: 'VIEWER by default.' })
   role?: Role;
 }
 
 export class UpdateUserRequest {
-  @EnumField(ROLE_NAMES, { description: 'Name and e-mail are the person’s own to change.' })
+  @EnumField(ROLES, { description: 'Name and e-mail are the person’s own to change.' })
   role!: Role;
 }
 
@@ -34,7 +32,7 @@ export class UserResponse {
   @TextField({ max: 200 })
   name!: string;
 
-  @EnumField(ROLE_NAMES, { description: 'In your tenant.' })
+  @EnumField(ROLES, { description: 'In your tenant.' })
   role!: Role;
 
   @EnumField(['ACTIVE', 'DISABLED'], { description: 'Of the membership in your tenant.' })

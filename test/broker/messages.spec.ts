@@ -1,5 +1,5 @@
 import { MessageGateway } from '../../src/messages/message-gateway.js';
-import { isSignature, readMessage } from '../../src/messages/signed-message.js';
+import { bodyOf, isSignature, readMessage } from '../../src/messages/signed-message.js';
 import { TestApp, type RegisteredDevice } from '../factories/app.js';
 import { endAll, mqttConnect, publishTo, subscribeTo, within, type Connected } from '../factories/mqtt-client.js';
 import { nonce, signedBy, topicOf } from '../factories/signing-device.js';
@@ -140,7 +140,7 @@ describe('signed traffic through the gateway on the embedded broker', () => {
     const read = readMessage({ topic: topicOf(device, 'commands'), payload: Buffer.from(text) }, 'devices');
     if ('reason' in read || read.signature === null) throw new Error('the command is not signed');
     expect(isSignature(Buffer.from(device.hmac_secret, 'hex'), read.signature.input, read.signature.sig)).toBe(true);
-    expect(read.body).toEqual({ cmdId: body.id, type: 'reboot', payload: { delay: 5 } });
+    expect(bodyOf(read)).toEqual({ cmdId: body.id, type: 'reboot', payload: { delay: 5 } });
     await publishTo(session.client, topicOf(device, 'ack'), signedBy(device, 'ack', { cmdId: body.id, status: 'ACKED' }));
     await eventually(async () => (await command(device, body.id)).status === 'ACKED', 'the answer');
     expect(await audit(device)).toEqual(expect.arrayContaining(['COMMAND_CREATED', 'COMMAND_SENT', 'COMMAND_ACKED']));

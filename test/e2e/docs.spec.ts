@@ -14,6 +14,7 @@ const READ_BY_PEOPLE = ['.', 'docs', 'docs/decisions', 'src'];
 
 interface Operation {
   readonly 'x-permission'?: string;
+  readonly 'x-on'?: string;
   readonly tags?: string[];
   readonly responses: Record<string, { content?: Record<string, { schema?: unknown }> }>;
 }
@@ -93,6 +94,17 @@ describe('the documents', () => {
     expect(operations().length).toBeGreaterThan(40);
     const silent = operations().filter(({ operation }) => !known.includes(operation['x-permission'] ?? ''));
     expect(silent.map(({ name }) => name)).toEqual([]);
+  });
+
+  it('state the object of every route whose path names a device or a group, so that roles on it count', () => {
+    // A certificate is named by its serial (`/certs/{serial}`): who has a role on its device alone goes by the path of the device.
+    const named = operations().map(({ name, operation }) => ({
+      name,
+      on: operation['x-on'],
+      object: /\/devices\/\{id\}/.test(name) ? 'device' : /\/groups\/\{id\}/.test(name) ? 'group' : /\{(deviceId|groupId)\}/.test(name) ? 'id' : undefined,
+    }));
+    expect(named.filter(({ object }) => object !== undefined).length).toBeGreaterThan(30);
+    expect(named.filter(({ on, object }) => on !== object)).toEqual([]);
   });
 
   it('demand only permissions that some role has', () => {

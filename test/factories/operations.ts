@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
-interface Schema {
+export interface Schema {
   readonly $ref?: string;
   readonly type?: string;
   readonly format?: string;
@@ -14,6 +14,8 @@ interface Schema {
 }
 
 interface RawOperation {
+  readonly 'x-on'?: string;
+  readonly 'x-lists'?: string;
   readonly 'x-permission'?: string;
   readonly parameters?: readonly { readonly name: string; readonly in: string; readonly required?: boolean; readonly schema?: Schema }[];
   readonly responses?: Readonly<Record<string, { readonly content?: Readonly<Record<string, unknown>> }>>;
@@ -32,6 +34,9 @@ export interface Operation {
   readonly path: string;
   /** `public`, `session`, or a permission. */
   readonly access: string;
+  /** The kind of object that the path's `id` names, where a role bound to it counts. */
+  readonly on: string | undefined;
+  readonly lists: string | undefined;
   readonly reads: boolean;
   /** The answer goes on until somebody hangs up. */
   readonly streams: boolean;
@@ -54,6 +59,8 @@ export function operationsOf(document: OpenApi): Operation[] {
         method: method.toUpperCase(),
         path: path.slice(PREFIX.length),
         access: operation['x-permission'] ?? 'undeclared',
+        on: operation['x-on'],
+        lists: operation['x-lists'],
         reads: method === 'get',
         streams: operation.responses?.['200']?.content?.['text/event-stream'] !== undefined,
         body: schema === undefined ? undefined : sampleOf(schema, document),

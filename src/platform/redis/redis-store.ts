@@ -11,9 +11,13 @@ import {
   StoreUnavailableError,
   type Versioned,
 } from './key-value.js';
+import { makeStringsFast } from './fast-strings.js';
 import { describe } from './redis-error.js';
 import { RedisSubscriber } from './redis-subscriber.js';
 import { defineScripts, type ScriptCommands } from './scripts.js';
+
+// ioredis is loaded.
+makeStringsFast();
 
 export interface RedisStoreEvent {
   readonly connection: 'commands' | 'subscription';

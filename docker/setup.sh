@@ -2,17 +2,20 @@
 # Makes what docker-compose.yml needs and nobody may share: secrets, the certificates of the link between EMQX and Portcullis, and
 # EMQX's configuration with the secret in it. Everything goes into docker/secrets, which git ignores.
 #
-#   sh docker/setup.sh https://iot.example.com mqtt.example.com admin@example.com
+#   sh docker/setup.sh https://iot.example.com mqtt.example.com admin@example.com [http://pki.example.com]
+#
+# The fourth is where lists of revoked certificates are read (PKI_PUBLIC_URL). It stands in every certificate and EMQX must reach it
+# by plain HTTP; left out it is Portcullis itself by its name in docker-compose.yml, which nobody outside reaches.
 #
 # The certificate of the MQTT listeners (docker/secrets/mqtt.crt, mqtt.key) is signed by the same small authority and is for a trial:
 # put one in its place that your devices trust.
 set -eu
 
-if [ $# -ne 3 ]; then
-  echo "usage: sh docker/setup.sh PUBLIC_URL MQTT_HOST ADMIN_EMAIL" >&2
+if [ $# -ne 3 ] && [ $# -ne 4 ]; then
+  echo "usage: sh docker/setup.sh PUBLIC_URL MQTT_HOST ADMIN_EMAIL [PKI_PUBLIC_URL]" >&2
   exit 2
 fi
-public_url=$1 mqtt_host=$2 admin_email=$3
+public_url=$1 mqtt_host=$2 admin_email=$3 pki_url=${4:-http://portcullis:3000}
 case $public_url in
   https://*) ;;
   *) echo "PUBLIC_URL must begin with https://" >&2; exit 2 ;;
@@ -56,6 +59,7 @@ migrator=$(random 24) app=$(random 24) gate=$(random 24) reader=$(random 24) red
 
 cat >"$work/portcullis.env" <<VALUES
 PUBLIC_URL=$public_url
+PKI_PUBLIC_URL=$pki_url
 MQTT_PUBLIC_HOST=$mqtt_host
 ADMIN_EMAIL=$admin_email
 ADMIN_PASSWORD=$(random 16)

@@ -11,12 +11,15 @@ import type { Config } from './platform/config/config.js';
 import { requestOver, withRequestContext } from './platform/context/request-context.js';
 import { renderErrorPage } from './platform/problem/error-page.js';
 import { ProblemFilter, sendProblem } from './platform/problem/problem.filter.js';
+import { Draining } from './platform/http/draining.js';
 import { globalPrefix } from './platform/http/prefix.js';
 import { validationPipe } from './platform/http/validation.js';
 import { NestLogger } from './platform/telemetry/nest-logger.js';
 import { logger } from './platform/telemetry/logger.js';
 
 const BODY_LIMIT = 64 * 1024;
+/** For requests that are being answered when the application stops. */
+const DRAIN_MS = 5_000;
 /** Request headers that a browser of another origin may send; a fixed list, never the one it asks for. */
 const ALLOWED_HEADERS = ['authorization', 'content-type', 'idempotency-key', 'x-csrf-token', 'x-tenant'];
 const EXPOSED_HEADERS = ['x-csrf-token', 'x-request-id', 'retry-after', 'idempotency-replayed'];
@@ -39,6 +42,7 @@ export async function createApp(options: AppOptions): Promise<NestFastifyApplica
     abortOnError: false,
   });
   const fastify = adapter.getInstance<FastifyInstance>();
+  endConnectionsAtClose(fastify);
   addRequestContext(fastify);
   hideInternalPaths(fastify);
   addBodyParsers(fastify);
@@ -71,6 +75,15 @@ export async function createApp(options: AppOptions): Promise<NestFastifyApplica
   serveErrorPage(fastify);
   serveOpenApi(app, openApiDocument(app));
   return app;
+}
+
+/** Fastify closes its server and then waits for whoever is connected. Its own `forceCloseConnections` would cut answers. */
+function endConnectionsAtClose(fastify: FastifyInstance): void {
+  const connections = new Draining(fastify.server);
+  fastify.addHook('preClose', (done) => {
+    connections.begin(DRAIN_MS);
+    done();
+  });
 }
 
 /** Every line of the log and every audit row of a request bears its id and the client's address. */

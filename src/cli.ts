@@ -14,6 +14,7 @@ import { UnmanagedBroker } from './lifecycle/broker-control.js';
 import { MIGRATIONS } from './migrations/migrations.js';
 import { PKI_HELP, runPki } from './pki-cli.js';
 import { AuthoritySuccessionService } from './pki/authority-succession.service.js';
+import { CertificatesService } from './pki/certificates.service.js';
 import { processEnvironment } from './platform/config/environment.js';
 import { dataDirectoryOf, emqxApiOf, readConfig } from './platform/config/read-config.js';
 import { DataKeys } from './platform/crypto/data-keys.js';
@@ -137,6 +138,7 @@ async function main([command = 'help', ...rest]: string[]): Promise<number> {
     case 'pki':
       return withApplication(env, (app) => runPki(rest, {
         succession: app.get(AuthoritySuccessionService),
+        certificates: app.get(CertificatesService),
         tenants: app.get(TenantsService),
         print: (text) => process.stdout.write(text),
       }));

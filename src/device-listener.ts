@@ -6,10 +6,13 @@ import type { FastifyInstance } from 'fastify';
 import { CertificatesService } from './pki/certificates.service.js';
 import { PublicationsService } from './pki/publications.service.js';
 import type { Config } from './platform/config/config.js';
+import { Draining } from './platform/http/draining.js';
 import { logger } from './platform/telemetry/logger.js';
 import { TenantsService } from './users/tenants.service.js';
 
 const TRUST_EVERY_MS = 15_000;
+/** For requests that are being answered when the listener closes. */
+const DRAIN_MS = 5_000;
 /** What a device does for itself; people and everything else stay on the other port. */
 const OF_DEVICES = /^\/api\/v1\/devices\/[0-9a-f-]{36}\//;
 
@@ -36,6 +39,7 @@ export async function openDeviceListener(app: NestFastifyApplication, config: Co
     if (OF_DEVICES.test(request.url ?? '')) fastify.routing(request, response);
     else response.writeHead(404, { 'content-length': '0' }).end();
   });
+  const connections = new Draining(server);
   server.on('tlsClientError', (error) => logger.debug({ err: error }, 'TLS handshake of a device failed'));
   await listen(server, config.http.host, port);
   const timer = setInterval(() => {
@@ -53,8 +57,7 @@ export async function openDeviceListener(app: NestFastifyApplication, config: Co
     port: (server.address() as AddressInfo).port,
     close: () => {
       clearInterval(timer);
-      server.closeAllConnections();
-      return new Promise((resolve) => server.close(() => resolve()));
+      return connections.close(DRAIN_MS);
     },
   };
 }

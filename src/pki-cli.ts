@@ -1,7 +1,10 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { authorityState } from './pki/authority.js';
 import type { AuthoritySuccessionService } from './pki/authority-succession.service.js';
+import type { CertificatesService } from './pki/certificates.service.js';
 import { KEY_TYPES, type KeyType } from './pki/keys.js';
 import type { TenantsService } from './users/tenants.service.js';
 
@@ -14,11 +17,14 @@ export const PKI_HELP = `  pki list [--tenant SLUG]
                        the certificate that was signed for a request: it issues from now on
   pki roll-over [--type EC|RSA] [--tenant SLUG]
                        a new issuing authority below the root here; the one before stays trusted for what it issued
+  pki broker --host NAME[,NAME] --out DIR [--tenant SLUG]
+                       a certificate for the broker's own listeners: broker.pem (with its chain), broker-key.pem
 `;
 
 /** What the commands work on: services of an application that was opened for them. */
 export interface PkiTools {
   readonly succession: AuthoritySuccessionService;
+  readonly certificates: CertificatesService;
   readonly tenants: TenantsService;
   readonly print: (text: string) => void;
 }
@@ -28,7 +34,7 @@ type Options = Readonly<Record<string, string | undefined>>;
 /** `portcullis pki …` beside running instances. Answers an exit code. */
 export async function runPki(args: string[], tools: PkiTools): Promise<number> {
   const text = { type: 'string' } as const;
-  const { values, positionals } = parseArgs({ args, allowPositionals: true, options: { tenant: text, type: text, out: text } });
+  const { values, positionals } = parseArgs({ args, allowPositionals: true, options: { tenant: text, type: text, out: text, host: text } });
   const [command = '', file = ''] = positionals;
   const { succession, print } = tools;
   switch (command) {
@@ -51,9 +57,26 @@ export async function runPki(args: string[], tools: PkiTools): Promise<number> {
       return told(await succession.importIssuing(await tenantOf(values, tools), readFileSync(file, 'utf8')), print);
     case 'roll-over':
       return told(await succession.rollOver(await tenantOf(values, tools), keyTypeOf(values)), print);
+    case 'broker':
+      return issueBroker(values, tools);
     default:
       return usage(print, command === '' ? 'say what to do' : `pki ${command} is no command`);
   }
+}
+
+/** The second issue goes into the place of the first: whoever replaces both files has renewed. */
+async function issueBroker(options: Options, tools: PkiTools): Promise<number> {
+  const { host = '', out } = options;
+  const hosts = host.split(',').map((name) => name.trim()).filter((name) => name !== '');
+  if (out === undefined || hosts.length === 0) return usage(tools.print, '--host and --out are needed');
+  const names = hosts.map((name) => (isIP(name) === 0 ? { dns: name } : { ip: name }));
+  const { certificate, chain, privateKey, notAfter } = await tools.certificates.issueServer(await tenantOf(options, tools), names);
+  mkdirSync(out, { recursive: true });
+  const file = (name: string): string => path.join(out, name);
+  writeFileSync(file('broker-key.pem'), privateKey ?? '', { mode: 0o600 });
+  writeFileSync(file('broker.pem'), certificate + chain);
+  tools.print(`${file('broker.pem')} for ${hosts.join(', ')}, good until ${new Date(notAfter).toISOString()}; its key in ${file('broker-key.pem')}.\n`);
+  return 0;
 }
 
 async function list(options: Options, { succession, tenants, print }: PkiTools): Promise<number> {

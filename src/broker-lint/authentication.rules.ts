@@ -1,9 +1,12 @@
 import { AUTH_PATH, asks, CERTIFICATE_FIELDS, CONNECT_FIELDS, judgeCallback } from './callback.rules.js';
-import type { Report } from './finding.js';
+import type { FindingId, Report } from './finding.js';
 import { isObject, type HoconObject, type HoconValue } from './hocon.js';
-import { bindsLoopback, listOf, openListeners, switchOf, textOf, valueAt, type Listener } from './reading.js';
+import { bindsLoopback, durationOf, listOf, openListeners, switchOf, textOf, valueAt, type Listener } from './reading.js';
 
 const USUAL_TIMEOUT_MS = 5_000;
+/** EMQX's default, and the shortest that it takes. */
+const USUAL_REFRESH = '15m';
+const REFRESH_MS = 60_000;
 const DEFAULT_PORTS: Readonly<Record<string, string>> = { tcp: '1883', ssl: '8883', ws: '8083', wss: '8084' };
 const ENCRYPTED: readonly string[] = ['ssl', 'wss', 'quic'];
 
@@ -12,6 +15,7 @@ export function judgeAuthentication(config: HoconObject, complete: boolean, repo
   const global = listOf(config['authentication']);
   judgeChain(global, 'authentication', CONNECT_FIELDS, report);
   for (const listener of openListeners(config)) judgeListener(listener, global, report);
+  judgeLists(config, report);
   if (!complete) judgeDefaults(config, report);
   judgeIdentity(config, report);
 }
@@ -77,11 +81,30 @@ function judgeTls({ type, path, settings }: Listener, mtls: boolean, report: Rep
     if (!bindsLoopback(settings['bind'])) report('listener-plain', `${path}.bind`, settings['bind'], `${path}.enable = false`);
     return;
   }
-  if (!mtls) return;
   const tls = type === 'quic' ? settings : isObject(settings['ssl_options']) ? settings['ssl_options'] : {};
-  if (tls['verify'] !== 'verify_peer') report('listener-mtls', `${path}.ssl_options.verify`, tls['verify']);
-  if (switchOf(tls['fail_if_no_peer_cert'], false) !== true) report('listener-mtls', `${path}.ssl_options.fail_if_no_peer_cert`, tls['fail_if_no_peer_cert']);
-  if (type !== 'ssl' || switchOf(tls['enable_crl_check'], false) !== true) report('listener-crl', `${path}.ssl_options.enable_crl_check`, tls['enable_crl_check']);
+  const line = (id: FindingId, name: string, write: string): void =>
+    report(id, `${path}.ssl_options.${name}`, tls[name], `${path}.ssl_options.${name} = ${write}`);
+  for (const name of ['certfile', 'keyfile'] as const) if (isShipped(tls[name])) line('listener-certificate', name, '"…"');
+  if (!mtls) return;
+  if (tls['verify'] !== 'verify_peer') line('listener-mtls', 'verify', 'verify_peer');
+  if (switchOf(tls['fail_if_no_peer_cert'], false) !== true) line('listener-mtls', 'fail_if_no_peer_cert', 'true');
+  if (isShipped(tls['cacertfile'])) line('listener-authority', 'cacertfile', '"/etc/portcullis/devices/device-ca.pem"');
+  const checked = switchOf(tls['enable_crl_check'], false) === true;
+  // EMQX has no such setting for other listeners.
+  if (type !== 'ssl') report('listener-crl', path, type, `${path}.enable = false`);
+  else if (!checked) line('listener-crl', 'enable_crl_check', 'true');
+}
+
+/** EMQX's own sample, by name or because nothing is named. */
+function isShipped(file: HoconValue | undefined): boolean {
+  return /^$|^\$\{EMQX_ETC_DIR\}\/certs\/|^(\/opt\/emqx\/)?etc\/certs\/|^\/etc\/emqx\/certs\//.test(textOf(file));
+}
+
+/** How old a list may get, where one is looked at. */
+function judgeLists(config: HoconObject, report: Report): void {
+  const checks = openListeners(config).some(({ settings }) => switchOf(valueAt(settings, 'ssl_options.enable_crl_check'), false) === true);
+  const value = valueAt(config, 'crl_cache.refresh_interval');
+  if (checks && (durationOf(value ?? USUAL_REFRESH) ?? Infinity) > REFRESH_MS) report('crl-refresh', 'crl_cache.refresh_interval', value);
 }
 
 function judgeReach({ path, settings }: Listener, report: Report): void {

@@ -166,6 +166,21 @@ export const LINT_RULES = {
     why: 'A revoked certificate still ends the handshake well (on WebSocket always); Portcullis refuses it at CONNECT.',
     write: 'ssl_options { …, enable_crl_check = true }',
   },
+  'crl-refresh': {
+    severity: 'warning',
+    why: 'A list of revoked certificates is used for longer than a minute before it is fetched again (15 minutes unless written); Portcullis refuses them at CONNECT meanwhile.',
+    write: 'crl_cache.refresh_interval = 1m',
+  },
+  'listener-authority': {
+    severity: 'warning',
+    why: 'No authority is named, or the one that EMQX ships, whose key everybody has: anybody’s certificate ends the handshake well, and Portcullis alone refuses it.',
+    write: 'ssl_options { …, cacertfile = "/etc/portcullis/devices/device-ca.pem" }',
+  },
+  'listener-certificate': {
+    severity: 'warning',
+    why: 'The listener shows the certificate that EMQX ships, whose key everybody has: whoever is in between can read secrets and tokens.',
+    write: 'ssl_options { …, certfile = "…", keyfile = "…" }',
+  },
   'identity-rewritten': {
     severity: 'error',
     why: 'EMQX puts something else in the place of the client id or user name that the client proved.',

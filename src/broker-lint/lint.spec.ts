@@ -9,7 +9,7 @@ const after = (lines: string): FindingId[] => idsOf(`${OURS}\n${lines}\n`);
 
 const DATABASE = '{ mechanism = password_based, backend = built_in_database }';
 const TOKEN = 'listeners.ssl.token';
-const MTLS = 'listeners.ssl.default.enable = true\n';
+const MTLS = 'listeners.ssl.default';
 
 /** Lines that must lead to the finding, and lines that must not. */
 const EXAMPLES: Readonly<Record<Exclude<FindingId, 'unread'>, readonly [bad: string[], good: string[]]>> = {
@@ -50,7 +50,7 @@ const EXAMPLES: Readonly<Record<Exclude<FindingId, 'unread'>, readonly [bad: str
   'body-field': [
     [
       `${TOKEN}.authentication.1.body.clientid = "\${username}"`, `${TOKEN}.authentication.1.body.password = null`, 'authorization.sources.1.body.device = null',
-      `${MTLS}listeners.ssl.default.authentication.1.body.cert_pem = null`, 'authentication.1.body = null',
+      `${MTLS}.authentication.1.body.cert_pem = null`, 'authentication.1.body = null',
     ],
     [`${TOKEN}.authentication.1.body.cert_pem = null`],
   ],
@@ -66,15 +66,30 @@ const EXAMPLES: Readonly<Record<Exclude<FindingId, 'unread'>, readonly [bad: str
     ['listeners.tcp.default { enable = true, bind = "127.0.0.1:1883" }'],
   ],
   'listener-mtls': [
-    [`${TOKEN}.authentication.1.body.listener_kind = mtls`, `${MTLS}listeners.ssl.default.ssl_options.fail_if_no_peer_cert = false`, `${MTLS}listeners.ssl.default.ssl_options.verify = verify_none`],
-    [MTLS],
+    [`${TOKEN}.authentication.1.body.listener_kind = mtls`, `${MTLS}.ssl_options.fail_if_no_peer_cert = false`, `${MTLS}.ssl_options.fail_if_no_peer_cert = null`, `${MTLS}.ssl_options.verify = verify_none`],
+    [`${MTLS}.ssl_options.verify = "verify_peer"`, `${MTLS} { enable = false, ssl_options.verify = verify_none }`],
   ],
   'listener-proxy': [
     [`${TOKEN}.proxy_protocol = true`, `${TOKEN} { proxy_protocol = true, access_rules = ["allow all"] }`],
     [`${TOKEN} { proxy_protocol = true, access_rules = ["allow 10.0.0.7", "deny all"] }`, `${TOKEN} { proxy_protocol = true, bind = "127.0.0.1:8885" }`],
   ],
   'listener-mountpoint': [[`${TOKEN}.mountpoint = "t/"`], [`${TOKEN}.mountpoint = ""`]],
-  'listener-crl': [[MTLS], [`${MTLS}listeners.ssl.default.ssl_options.enable_crl_check = true`]],
+  'listener-crl': [
+    [`${MTLS}.ssl_options.enable_crl_check = false`, `${MTLS}.ssl_options.enable_crl_check = null`, 'listeners.wss.default.authentication.1.body.listener_kind = mtls'],
+    [`${MTLS}.ssl_options.enable_crl_check = true`],
+  ],
+  'crl-refresh': [
+    ['crl_cache = null', 'crl_cache.refresh_interval = null', 'crl_cache.refresh_interval = 61s', 'crl_cache.refresh_interval = often'],
+    ['crl_cache.refresh_interval = 60s', `crl_cache = null\n${MTLS}.enable = false`],
+  ],
+  'listener-authority': [
+    [`${MTLS}.ssl_options.cacertfile = null`, `${MTLS}.ssl_options.cacertfile = "\${EMQX_ETC_DIR}/certs/cacert.pem"`, `${MTLS}.ssl_options.cacertfile = "etc/certs/cacert.pem"`],
+    [`${MTLS}.ssl_options.cacertfile = "/etc/portcullis/ca.pem"`, `${TOKEN}.ssl_options.cacertfile = null`],
+  ],
+  'listener-certificate': [
+    [`${MTLS}.ssl_options.certfile = null`, `${TOKEN}.ssl_options.keyfile = "/opt/emqx/etc/certs/key.pem"`, 'listeners.wss.default.ssl_options = null'],
+    [`${TOKEN}.ssl_options.certfile = "/certs/cert.pem"`],
+  ],
   'identity-rewritten': [
     ['mqtt.peer_cert_as_username = cn', 'mqtt.peer_cert_as_clientid = cn', 'mqtt.use_username_as_clientid = true', 'zones.z.mqtt.peer_cert_as_username = dn'],
     ['mqtt.peer_cert_as_username = disabled'],

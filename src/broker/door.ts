@@ -4,6 +4,7 @@ import https from 'node:https';
 import type { Socket } from 'node:net';
 import { Inject, Injectable, type BeforeApplicationShutdown } from '@nestjs/common';
 import { CONFIG, type Config } from '../platform/config/config.js';
+import { Draining } from '../platform/http/draining.js';
 import { type InternalHandler, InternalRoutes } from '../platform/http/internal-routes.js';
 import { Metrics } from '../platform/telemetry/metrics.js';
 import { Health } from '../platform/telemetry/health.js';
@@ -21,7 +22,6 @@ const REQUEST_TIMEOUT_MS = 10_000;
 const DRAIN_MS = 5_000;
 /** For so long a broker that is busy on its connections is told with its answers that they end. */
 const LINGER_MS = 250;
-const IDLE_POLL_MS = 50;
 
 /**
  * The internal listener: a plain `node:http` server of its own, so that none of Nest's guards, pipes and filters stands between
@@ -30,6 +30,7 @@ const IDLE_POLL_MS = 50;
 @Injectable()
 export class BrokerDoor implements BeforeApplicationShutdown {
   private server?: Server;
+  private connections?: Draining;
   private draining = false;
   /** While draining: the newest answer that each connection is owed. After it the connection may end, and not before. */
   private readonly owed = new WeakMap<Socket, ServerResponse>();
@@ -64,6 +65,7 @@ export class BrokerDoor implements BeforeApplicationShutdown {
           handler,
         )
       : http.createServer(options, handler);
+    this.connections = new Draining(server);
     // What is no HTTP at all gets no answer.
     server.on('clientError', (_error, socket) => socket.destroy());
     // Likewise 417 for an Expect that Node does not know: a server may pass over it (RFC 9110 §10.1.1).
@@ -80,20 +82,14 @@ export class BrokerDoor implements BeforeApplicationShutdown {
 
   /**
    * Ends without leaving a question unanswered: busy connections are told so with their last answer (RFC 9112 §9.6), idle ones are
-   * closed, what is in flight is waited for.
+   * closed, those that never asked anything too, what is in flight is waited for.
    */
   async beforeApplicationShutdown(): Promise<void> {
     const server = this.server;
     if (!server?.listening) return;
     this.draining = true;
     await new Promise((resolve) => setTimeout(resolve, LINGER_MS));
-    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-    // Those that were still owed an answer become idle one by one.
-    const idle = setInterval(() => server.closeIdleConnections(), IDLE_POLL_MS);
-    const deadline = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
-    await closed;
-    clearInterval(idle);
-    clearTimeout(deadline);
+    await this.connections?.close(DRAIN_MS);
   }
 
   private handle(request: IncomingMessage, response: ServerResponse): void {

@@ -120,6 +120,8 @@ export class DevicesGate implements OnModuleInit {
 
   /** To be called after the tenant's version was raised (it was frozen, or opened again): as `invalidate` for all that it has. */
   async invalidateTenant(tenantId: string): Promise<void> {
+    // At once here, however large it is; other processes hear of it from Postgres.
+    this.opened.noticedAll(tenantId);
     for (const [kind, table] of [['device', 'devices'], ['service', 'service_accounts']] as const) {
       let after = '00000000-0000-0000-0000-000000000000';
       for (;;) {

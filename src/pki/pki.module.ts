@@ -7,6 +7,7 @@ import { AuthoritiesController } from './authorities.controller.js';
 import { AuthoritiesRepository } from './authorities.repository.js';
 import { AuthoritiesService } from './authorities.service.js';
 import { AuthoritySuccessionService } from './authority-succession.service.js';
+import { BrokerFiles } from './broker-files.js';
 import { CertificateHolders, CertificateListing } from './certificate-holders.js';
 import { CertificateMaterials } from './certificate-materials.js';
 import { CertificateProofService } from './certificate-proof.service.js';
@@ -36,6 +37,7 @@ import { TrustAnchors } from './trust-anchors.js';
     AuthoritiesRepository,
     AuthoritiesService,
     AuthoritySuccessionService,
+    BrokerFiles,
     CertificatesRepository,
     CertificatesService,
     CertificateHolders,

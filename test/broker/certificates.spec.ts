@@ -1,10 +1,15 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { connect as tlsConnect } from 'node:tls';
 import { createServer, type AddressInfo } from 'node:net';
 import { userInfo } from 'node:os';
+import { runPki } from '../../src/pki-cli.js';
+import { AuthoritySuccessionService } from '../../src/pki/authority-succession.service.js';
+import { CertificatesService } from '../../src/pki/certificates.service.js';
+import { CrlKeeper } from '../../src/pki/crl-keeper.js';
+import { TenantsService } from '../../src/users/tenants.service.js';
 import { TestApp, type RegisteredDevice } from '../factories/app.js';
-import { closed, endAll, mqttConnect, subscribeTo, within, type Connected } from '../factories/mqtt-client.js';
+import { closed, endAll, mqttConnect, publishTo, subscribeTo, within, type Connected } from '../factories/mqtt-client.js';
 import { OpenSsl } from '../factories/openssl.js';
 
 interface Identity {
@@ -42,7 +47,8 @@ describe('certificates at a broker', () => {
 
   beforeAll(async () => {
     openssl = await OpenSsl.open();
-    app = await TestApp.start({ broker: true, secure: true });
+    const files = { PKI_CA_FILE: openssl.file('device-ca.pem'), PKI_CRL_FILE: openssl.file('crl.pem') };
+    app = await TestApp.start({ broker: true, secure: true, env: files });
     device = await app.registerDevice('pump-1');
     other = await app.registerDevice('pump-2');
     mine = await issue(device.id);
@@ -182,20 +188,24 @@ describe('certificates at a broker', () => {
     let broker: ChildProcess;
     let port: number;
 
-    const writeCrl = async (): Promise<string> => openssl.write('mosquitto-crl.pem', await (await fetch(`${app.url}/pki/crl.pem`)).text());
+    let folder: string;
 
+    /** The files of `docker/mosquitto`, with their folder and port changed and nothing else. */
     beforeAll(async () => {
+      folder = openssl.folder;
       const probe = createServer();
       await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
       port = (probe.address() as AddressInfo).port;
       await new Promise((resolve) => probe.close(resolve));
-      await openssl.must('req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', 'm.key', '-out', 'm.pem', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-days', '2');
-      const ca = await openssl.write('mosquitto-ca.pem', mine.chain);
+      const tools = { succession: app.app.get(AuthoritySuccessionService), certificates: app.app.get(CertificatesService), tenants: app.app.get(TenantsService) };
+      expect(await runPki(['broker', '--host', 'localhost,127.0.0.1', '--out', folder], { ...tools, print: () => undefined })).toBe(0);
+      await openssl.write('acl', readFileSync('docker/mosquitto/acl', 'utf8'));
+      const ours = readFileSync('docker/mosquitto/mosquitto.conf', 'utf8');
+      expect(ours).toContain('\nlistener 8883\n');
       const config = await openssl.write('mosquitto.conf', [
-        `listener ${port} 127.0.0.1`, `cafile ${ca}`, `certfile ${openssl.file('m.pem')}`, `keyfile ${openssl.file('m.key')}`,
-        'require_certificate true', 'use_identity_as_username true', `crlfile ${await writeCrl()}`, 'allow_anonymous false', 'log_dest stderr',
+        ours.replaceAll('/etc/mosquitto/portcullis', folder).replace('\nlistener 8883\n', `\nlistener ${port} 127.0.0.1\n`),
         // Started by root it would become somebody who may not read the folder.
-        `user ${userInfo().username}`, '',
+        'log_dest stderr', 'log_type all', `user ${userInfo().username}`, '',
       ].join('\n'));
       broker = spawn(MOSQUITTO ?? '', ['-c', config], { stdio: ['ignore', 'ignore', 'pipe'] });
       await within(new Promise<void>((resolve) => broker.stderr?.on('data', (chunk: Buffer) => chunk.includes('running') && resolve())), 'the start of Mosquitto', 10_000);
@@ -209,7 +219,7 @@ describe('certificates at a broker', () => {
     });
 
     const over = async (identity: Identity): Promise<Connected> => {
-      const connected = await mqttConnect(port, { protocol: 'mqtts', rejectUnauthorized: false, clientId: 'x', cert: identity.certificate, key: identity.privateKey });
+      const connected = await mqttConnect(port, { protocol: 'mqtts', protocolVersion: 5, ca: root, clientId: 'x', cert: identity.certificate, key: identity.privateKey });
       open.push(connected);
       return connected;
     };
@@ -220,12 +230,23 @@ describe('certificates at a broker', () => {
       await over(doomed);
       await expect(over(await foreign(device.id))).rejects.toThrow();
       await revoke(doomed.serial);
-      await writeCrl();
+      await app.app.get(CrlKeeper, { strict: false }).tick();
       const reloaded = within(new Promise<void>((resolve) => broker.stderr?.on('data', (chunk: Buffer) => chunk.includes('Reloading') && resolve())), 'the reload');
       broker.kill('SIGHUP');
       await reloaded;
       await expect(over(doomed)).rejects.toThrow();
       await over(mine);
+    });
+
+    it('gives each the topics of its own name, and takes nothing that is too large', async () => {
+      const { client } = await over(mine);
+      await publishTo(client, `devices/${device.id}/telemetry`, 'x'.repeat(8_192));
+      await expect(publishTo(client, `devices/${other.id}/telemetry`, 'forged')).rejects.toThrow(/not authorized/i);
+      await expect(publishTo(client, `devices/${device.id}/commands`, 'forged')).rejects.toThrow(/not authorized/i);
+      // The client knows no such refusal (0x95): the broker's own word is taken.
+      const dropped = within(new Promise<void>((resolve) => broker.stderr?.on('data', (chunk: Buffer) => chunk.includes('Dropped too large PUBLISH') && resolve())), 'the refusal');
+      client.publish(`devices/${device.id}/telemetry`, 'x'.repeat(8_193), { qos: 1 });
+      await dropped;
     });
   });
 });

@@ -122,6 +122,21 @@ describe('the configuration of EMQX', () => {
     expect([...text.matchAll(/"x-internal-auth" = "@INTERNAL_AUTH_SECRET@"/g)]).toHaveLength(5);
   });
 
+  it('takes certificates of the authorities that Portcullis writes down, and looks for the lists of those that were revoked', async () => {
+    expect(text).toMatch(/cacertfile = "\/etc\/portcullis\/devices\/device-ca\.pem",.* verify = verify_peer, fail_if_no_peer_cert = true, depth = 10, enable_crl_check = true/);
+    const compose = await fs.readFile(path.join(ROOT, 'docker-compose.yml'), 'utf8');
+    expect(compose).toContain('PKI_CA_FILE: /var/lib/portcullis/device-ca.pem');
+    expect(compose).toContain('- device-ca:/var/lib/portcullis\n');
+    expect(compose).toContain('- device-ca:/etc/portcullis/devices:ro\n');
+    expect(compose).toContain('- 8883:8883\n');
+    expect(await fs.readFile(path.join(ROOT, 'docker', 'Dockerfile'), 'utf8')).toContain('chown node:node /var/lib/portcullis');
+    // The name that compose gives it, and the port on which it serves /pki.
+    const made = await setUpContainers();
+    await made.remove();
+    expect(made.given['PKI_PUBLIC_URL']).toBe('http://portcullis:3000');
+    expect(compose).toMatch(/^ {2}portcullis:$/m);
+  });
+
   it('says of each listener that takes clients which proofs belong there', () => {
     const blocks = [...text.matchAll(/^listeners\.(\w+\.\w+) \{([\s\S]*?)^(?=listeners|authorization)/gm)];
     const listeners = blocks.map(([, name, block = '']) => ({
@@ -132,7 +147,7 @@ describe('the configuration of EMQX', () => {
     expect(listeners).toEqual([
       { name: 'ssl.token', enabled: true, kinds: ['token'] },
       { name: 'wss.default', enabled: true, kinds: ['token'] },
-      { name: 'ssl.default', enabled: false, kinds: ['mtls'] },
+      { name: 'ssl.default', enabled: true, kinds: ['mtls'] },
       { name: 'tcp.default', enabled: false, kinds: [] },
       { name: 'ws.default', enabled: false, kinds: [] },
     ]);

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Reply, TestApp } from './app.js';
 
-interface Schema {
+export interface Schema {
   readonly $ref?: string;
   readonly type?: string;
   readonly format?: string;

@@ -10,13 +10,12 @@ export class FlakyProxy {
   /** Answers kept back while `hold` lasts. */
   private held: (() => void)[] | undefined;
 
-  private constructor(private readonly target: { readonly host: string; readonly port: number }) {
+  private constructor(private target: { readonly host: string; readonly port: number }) {
     this.server = net.createServer((client) => this.accept(client));
   }
 
   static async before(url: string): Promise<FlakyProxy> {
-    const { hostname, port } = new URL(url);
-    const proxy = new FlakyProxy({ host: hostname, port: Number(port || 6379) });
+    const proxy = new FlakyProxy(targetOf(url));
     await new Promise<void>((resolve) => proxy.server.listen(0, '127.0.0.1', resolve));
     return proxy;
   }
@@ -31,6 +30,11 @@ export class FlakyProxy {
     routed.hostname = '127.0.0.1';
     routed.port = String(this.port);
     return routed.href;
+  }
+
+  /** Whoever comes from now on is led to this server. */
+  lead(url: string): void {
+    this.target = targetOf(url);
   }
 
   /** Ends all connections and every new one at once. */
@@ -121,4 +125,9 @@ export class FlakyProxy {
       });
     }
   }
+}
+
+function targetOf(url: string): { readonly host: string; readonly port: number } {
+  const { hostname, port } = new URL(url);
+  return { host: hostname, port: Number(port || 6379) };
 }

@@ -22,11 +22,13 @@ export class ServerProcess {
     private readonly folder: string,
     readonly ports: Ports,
     private readonly env: Record<string, string>,
+    private readonly keepChars: number,
   ) {
     this.secret = env['MQTT_INTERNAL_AUTH_SECRET'] ?? '';
   }
 
-  static async prepare(database: TestDatabase, env: Record<string, string> = {}): Promise<ServerProcess> {
+  /** @param keepChars how much of what it writes is kept, the newest */
+  static async prepare(database: TestDatabase, env: Record<string, string> = {}, keepChars = 65_536): Promise<ServerProcess> {
     const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'portcullis-chaos-'));
     const ports = await freePorts();
     const secret = (): string => randomBytes(36).toString('base64url');
@@ -49,10 +51,16 @@ export class ServerProcess {
       ADMIN_PASSWORD: ADMIN.password,
       LOG_LEVEL: 'warn',
       ...env,
-    });
+    }, keepChars);
   }
 
-  /** What it wrote, the newest 64 KiB. */
+  /** Secrets of its environment, by variable. */
+  get secrets(): Readonly<Record<string, string>> {
+    const named = ['JWT_SECRET', 'MQTT_INTERNAL_AUTH_SECRET', 'ADMIN_KEY', 'SECRETS_MASTER_KEYS', 'ADMIN_PASSWORD'];
+    return Object.fromEntries(named.map((name) => [name, (this.env[name] ?? '').replace(/^test:/, '')]));
+  }
+
+  /** What it wrote: the newest part. */
   get output(): string {
     return this.log;
   }
@@ -69,7 +77,7 @@ export class ServerProcess {
     const child = spawn(process.execPath, [path.join(ROOT, 'dist', 'main.js')], { cwd: this.folder, env: this.env, stdio: ['ignore', 'pipe', 'pipe'] });
     this.child = child;
     this.log = '';
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (this.log = (this.log + String(text)).slice(-65_536)));
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (this.log = (this.log + String(text)).slice(-this.keepChars)));
     this.ended = new Promise((resolve) => child.once('exit', (code, signal) => resolve({ code, signal })));
     await until('the start', async () => {
       if (!this.running) throw new Error(`it did not start: ${this.log}`);

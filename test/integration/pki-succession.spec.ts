@@ -1,9 +1,10 @@
 import { X509Certificate } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { runPki } from '../../src/pki-cli.js';
 import { AuthoritySuccessionService } from '../../src/pki/authority-succession.service.js';
+import { CertificatesService } from '../../src/pki/certificates.service.js';
 import { findingsOfRoot } from '../../src/pki/authority-check.js';
 import { ExpiryMonitor } from '../../src/pki/expiry-monitor.js';
 import { Clock } from '../../src/platform/clock/clock.js';
@@ -168,7 +169,8 @@ describe('authorities that follow each other', () => {
     const folder = mkdtempSync(path.join(os.tmpdir(), 'pki-'));
     let printed = '';
     const pki = (...args: string[]): Promise<number> => runPki(args, {
-      succession: app.app.get(AuthoritySuccessionService), tenants: app.app.get(TenantsService), print: (line) => (printed += line),
+      succession: app.app.get(AuthoritySuccessionService), certificates: app.app.get(CertificatesService),
+      tenants: app.app.get(TenantsService), print: (line) => (printed += line),
     });
     const at = (name: string): string => path.join(folder, name);
     try {
@@ -186,7 +188,11 @@ describe('authorities that follow each other', () => {
       expect(printed.trim().split('\n').map((line) => line.replace(/^\S+\s+/, '').replace(/until \S+/, '').replace(/\s+/g, ' ')).slice(0, 3)).toEqual([
         'issuing current key here 0 good', 'root current key elsewhere', 'issuing retired key here 0 good',
       ]);
-      expect([await pki(), await pki('conjure'), await pki('request')]).toEqual([2, 2, 2]);
+      expect(await pki('broker', '--host', 'mqtt.example.org,127.0.0.1', '--out', at('broker'))).toBe(0);
+      expect(statSync(at('broker/broker-key.pem')).mode & 0o777).toBe(0o600);
+      const names = ['-verify_hostname', 'mqtt.example.org', '-purpose', 'sslserver'];
+      await openssl.must('verify', '-x509_strict', '-no_check_time', ...names, '-CAfile', at('root.pem'), '-untrusted', at('broker/broker.pem'), at('broker/broker.pem'));
+      expect([await pki(), await pki('conjure'), await pki('request'), await pki('broker', '--out', at('broker'))]).toEqual([2, 2, 2, 2]);
       await expect(pki('list', '--tenant', 'nobody')).rejects.toThrow(/no tenant/);
     } finally {
       rmSync(folder, { recursive: true });

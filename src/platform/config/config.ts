@@ -79,6 +79,8 @@ export interface Config {
     readonly keyType: 'EC' | 'RSA';
     /** Revoked certificates as one PEM file, for brokers that read no URL. */
     readonly crlFile?: string;
+    /** Authorities that clients' certificates may rest on as one PEM file, for brokers. */
+    readonly caFile?: string;
     /** Where devices renew with their certificate. */
     readonly deviceTlsPort?: number;
   };

@@ -56,6 +56,7 @@ export const VARIABLES = {
     variable('PKI_PUBLIC_URL', 'http://localhost:{PORT}', 'Base of the URLs in certificates (revocation lists, OCSP, issuers), as brokers and devices reach `/pki/*`. Plain HTTP is fine: all of it is signed.'),
     variable('PKI_KEY_TYPE', 'EC', '`EC` (P-256) or `RSA` (3072 bits): keys of authorities that are made here.'),
     variable('PKI_CRL_FILE', '', 'File that always holds the current revocation lists as PEM, for Mosquitto’s `crlfile`; replaced in one step.'),
+    variable('PKI_CA_FILE', '', 'File that always holds every authority that a client’s certificate may rest on as PEM, for EMQX’s `cacertfile` and Mosquitto’s `cafile`; replaced in one step.'),
     variable('DEVICE_TLS_PORT', '', 'TLS listener on which a device proves itself with its certificate, to renew it. Unset: off.'),
   ],
   People: [

@@ -2,7 +2,7 @@ import type { Verdict } from '../access/decision.js';
 import { BINDING_ROLES, ROLES, type BindingRole, type Permission, type Role } from '../access/permission.js';
 import { SCOPE_PERMISSIONS } from '../access/scope.js';
 import type { Reach } from '../devices/role-binding.js';
-import { BindingView, viewBinding } from '../devices/role-bindings.dto.js';
+import { BindingView, viewBinding } from '../devices/role-binding.view.js';
 import { BooleanField, EmailField, EnumField, ListField, ObjectField, TextField, TimeField, UuidField } from '../platform/http/fields.js';
 import { PageQuery, type Page } from '../platform/http/paging.js';
 import type { Standing } from './rights.repository.js';

@@ -33,7 +33,7 @@ const MAX_ENTRIES = 16_000;
 const BATCH = 500;
 const UNKNOWN: FactsAnswer = { facts: null, stale: false };
 
-const COLUMNS = 'kind, id, tenant_id, tenant_status, status, slug, version, allowed_proofs, tokens_not_before, groups, rules';
+const COLUMNS = 'kind, id, tenant_id, tenant_status, status, slug, version, allowed_proofs, tokens_not_before, clockless, groups, rules';
 /** Named, so that each connection plans it once. `kind` stands in the text: the planner then drops the other half of the view. */
 const STATEMENTS = {
   device: { name: 'facts-of-device', text: `SELECT ${COLUMNS} FROM subject_facts WHERE kind = 'device' AND id = $1` },
@@ -120,6 +120,8 @@ export class DevicesGate implements OnModuleInit {
 
   /** To be called after the tenant's version was raised (it was frozen, or opened again): as `invalidate` for all that it has. */
   async invalidateTenant(tenantId: string): Promise<void> {
+    // At once here, however large it is; other processes hear of it from Postgres.
+    this.opened.noticedAll(tenantId);
     for (const [kind, table] of [['device', 'devices'], ['service', 'service_accounts']] as const) {
       let after = '00000000-0000-0000-0000-000000000000';
       for (;;) {

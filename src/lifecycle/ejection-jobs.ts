@@ -23,6 +23,11 @@ export interface EjectionJob extends Omit<EjectionOrder, 'graceMs'> {
   readonly attempts: number;
 }
 
+interface Next {
+  readonly phase: 'EJECT' | 'SWEEP';
+  readonly inMs: number;
+}
+
 interface JobRow {
   tenant_id: string;
   subject_kind: 'device' | 'service';
@@ -100,8 +105,42 @@ export class EjectionJobs {
     return claimed;
   }
 
+  /** As `settle` for many; those of one tenant and outcome in one statement. */
+  async settleMany(outcomes: readonly { readonly job: EjectionJob; readonly next: Next | null }[]): Promise<void> {
+    const groups = new Map<string, { tenantId: string; next: Next | null; jobs: EjectionJob[] }>();
+    for (const { job, next } of outcomes) {
+      const { tenantId } = job.subject;
+      const key = `${tenantId} ${next === null ? '' : `${next.phase} ${next.inMs}`}`;
+      const group = groups.get(key) ?? { tenantId, next, jobs: [] };
+      group.jobs.push(job);
+      groups.set(key, group);
+    }
+    for (const { tenantId, next, jobs } of groups.values()) {
+      const which = [jobs.map(({ subject }) => subject.kind), jobs.map(({ subject }) => subject.id), jobs.map(({ revision }) => revision)];
+      const these = 'e.subject_kind = s.k AND e.subject_id = s.i AND e.revision = s.r';
+      const from = 'unnest($1::text[], $2::uuid[], $3::bigint[]) AS s (k, i, r)';
+      await this.transactions.run({ tenantId }, (tx) => (next === null
+        ? tx.query(`DELETE FROM ejections e USING ${from} WHERE ${these}`, which)
+        : tx.query(
+          `UPDATE ejections e SET phase = $4, attempts = CASE WHEN e.phase = $4 THEN e.attempts ELSE 0 END,
+             next_attempt_at = now() + $5 * interval '1 millisecond' FROM ${from} WHERE ${these}`,
+          [...which, next.phase, next.inMs],
+        )));
+    }
+  }
+
+  /** What is still to be done for orders that were given for this reason. */
+  async remaining(tenantId: string, why: string): Promise<{ live: number; sweeps: number }> {
+    const { rows } = await this.pools.reader.query<{ live: string; sweeps: string }>(
+      `SELECT count(*) FILTER (WHERE phase = 'EJECT') AS live, count(*) FILTER (WHERE phase = 'SWEEP') AS sweeps
+         FROM ejections WHERE tenant_id = $1 AND why = $2`,
+      [tenantId, why],
+    );
+    return { live: Number(rows[0]?.live ?? 0), sweeps: Number(rows[0]?.sweeps ?? 0) };
+  }
+
   /** What comes next for a job that was worked on: another attempt, the second look, or (`null`) nothing. */
-  async settle({ subject, revision }: EjectionJob, next: { readonly phase: 'EJECT' | 'SWEEP'; readonly inMs: number } | null): Promise<void> {
+  async settle({ subject, revision }: EjectionJob, next: Next | null): Promise<void> {
     await this.transactions.run({ tenantId: subject.tenantId }, async (tx) => {
       const which = [subject.kind, subject.id, revision];
       if (next === null) {

@@ -6,8 +6,7 @@ import { EjectionJobs } from './ejection-jobs.js';
 import { Ejector } from './ejector.js';
 
 const POLL_MS = 1_000;
-const BATCH = 50;
-const AT_ONCE = 8;
+const BATCH = 500;
 
 /**
  * Takes up what is due: ejections that the broker has not confirmed, second looks, and sessions whose rules were narrowed. Every
@@ -67,11 +66,7 @@ export class EjectionWorker extends Narrowing implements OnModuleInit, OnApplica
   private async workAll(): Promise<void> {
     for (;;) {
       const due = await this.jobs.claimDue(BATCH);
-      const queue = [...due];
-      const lane = async (): Promise<void> => {
-        for (let job = queue.shift(); job && !this.stopped; job = queue.shift()) await this.ejector.work(job);
-      };
-      await Promise.all(Array.from({ length: AT_ONCE }, lane));
+      await this.ejector.workMany(due);
       if (due.length < BATCH || this.stopped) return;
     }
   }

@@ -5,7 +5,7 @@ import type { Subject } from '../devices/narrowing.js';
 import { Clock } from '../platform/clock/clock.js';
 import type { Transaction } from '../platform/database/transactions.js';
 import { logger } from '../platform/telemetry/logger.js';
-import { BrokerControl, type LiveSession } from './broker-control.js';
+import { BrokerControl, subjectOfClient, type LiveSession } from './broker-control.js';
 import { EjectionJobs, type EjectionJob } from './ejection-jobs.js';
 import { Stopwatch, type EjectionStep } from './stopwatch.js';
 
@@ -79,6 +79,50 @@ export class Ejector {
       logger.warn({ err: error, subject: subjectOf(job.subject) }, 'the outcome of an ejection could not be kept');
     }
     return outcome.confirmed;
+  }
+
+  /**
+   * As `work` for many at once: the broker's sessions are looked through once a round, not once a subject. Each job has its own outcome;
+   * where the broker answers nothing, none is confirmed.
+   */
+  async workMany(jobs: readonly EjectionJob[]): Promise<void> {
+    const [only] = jobs;
+    if (only === undefined) return;
+    if (jobs.length === 1) return void (await this.work(only));
+    const watch = new Stopwatch();
+    const left = new Map(jobs.map((job) => [subjectOf(job.subject), { job, sessions: new Set<string>(), confirmed: false }]));
+    try {
+      await this.broker.resetCaches();
+      await this.cutMany(left);
+    } catch (error) {
+      logger.warn({ err: error, subjects: jobs.length }, 'the broker did not confirm ejections');
+    }
+    for (const { job, sessions, confirmed } of left.values()) this.tell(job, confirmed, sessions.size, watch.totalMs);
+    try {
+      await this.jobs.settleMany([...left.values()].map(({ job, confirmed }) => ({ job, next: nextStep(job, confirmed) })));
+    } catch (error) {
+      logger.warn({ err: error, subjects: jobs.length }, 'the outcome of ejections could not be kept');
+    }
+  }
+
+  private async cutMany(left: ReadonlyMap<string, { readonly job: EjectionJob; readonly sessions: Set<string>; confirmed: boolean }>): Promise<void> {
+    const unwelcome = async (): Promise<LiveSession[]> => (await this.broker.findMany(new Set(left.keys()))).filter(({ clientId, factsVersion }) => {
+      const accepted = left.get(subjectOfClient(clientId))?.job.factsVersion ?? null;
+      return accepted === null || factsVersion === null || factsVersion < accepted;
+    });
+    let live = await unwelcome();
+    for (const [subject, { job }] of left) {
+      if (!job.ban) continue;
+      const ids = live.map(({ clientId }) => clientId).filter((clientId) => subjectOfClient(clientId) === subject);
+      for (const clientId of new Set([subject, ...ids])) await this.broker.ban(clientId, BAN_SECONDS, job.why);
+    }
+    for (let look = 0; live.length > 0 && look < LOOKS; look += 1) {
+      for (const { clientId } of live) left.get(subjectOfClient(clientId))?.sessions.add(clientId);
+      await this.broker.kickMany(live.map(({ clientId }) => clientId));
+      live = await unwelcome();
+    }
+    const stubborn = new Set(live.map(({ clientId }) => subjectOfClient(clientId)));
+    for (const [subject, one] of left) one.confirmed = !stubborn.has(subject);
   }
 
   /** Takes back an order, in the transaction that welcomes the subject again. */

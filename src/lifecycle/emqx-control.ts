@@ -1,4 +1,4 @@
-import { belongsTo, BrokerControl, type LiveSession } from './broker-control.js';
+import { belongsTo, BrokerControl, subjectOfClient, type LiveSession } from './broker-control.js';
 
 export interface EmqxApi {
   /** Origin of the management API, `https://emqx:18083`. */
@@ -28,7 +28,9 @@ interface Paged<T> {
 const BY = 'portcullis';
 const TIMEOUT_MS = 2_000;
 const PAGE = 1_000;
-const MAX_PAGES = 100;
+const MAX_PAGES = 1_000;
+/** EMQX looks through all its clients for each pattern: beyond this many they are listed once instead. */
+const ASKED_ONE_BY_ONE = 20;
 
 /**
  * `BrokerControl` over the management API of EMQX 5 (`/api/v5`, HTTP Basic with an API key). Which call answers what was read
@@ -48,11 +50,15 @@ export class EmqxControl extends BrokerControl {
   async find(subject: string): Promise<LiveSession[]> {
     // EMQX matches anywhere in the client id; what merely contains the subject is not its session.
     const rows = await this.pages<ClientRow>(`/clients?like_clientid=${encodeURIComponent(subject)}`);
-    return rows.flatMap(({ clientid, client_attrs: attributes }) => {
-      if (typeof clientid !== 'string' || !belongsTo(clientid, subject)) return [];
-      const version = Number(attributes?.ver);
-      return [{ clientId: clientid, factsVersion: attributes?.ver !== undefined && Number.isSafeInteger(version) ? version : null }];
-    });
+    return rows.flatMap((row) => sessionOf(row, (clientId) => belongsTo(clientId, subject)));
+  }
+
+  override async findMany(subjects: ReadonlySet<string>): Promise<LiveSession[]> {
+    if (subjects.size <= ASKED_ONE_BY_ONE) return super.findMany(subjects);
+    const rows = await this.pages<ClientRow>('/clients?');
+    // A list that changes while it is paged through may name one twice.
+    const found = rows.flatMap((row) => sessionOf(row, (clientId) => subjects.has(subjectOfClient(clientId))));
+    return [...new Map(found.map((session) => [session.clientId, session])).values()];
   }
 
   async ban(clientId: string, seconds: number, reason: string): Promise<void> {
@@ -79,6 +85,17 @@ export class EmqxControl extends BrokerControl {
   async kick(clientId: string): Promise<void> {
     const { ok, status } = await this.call('DELETE', `/clients/${encodeURIComponent(clientId)}`);
     if (!ok && status !== 404) throw this.refused('DELETE /clients', status);
+  }
+
+  /** In one call, which EMQX has since 5.1; before that one by one. */
+  override async kickMany(clientIds: readonly string[]): Promise<void> {
+    for (let from = 0; from < clientIds.length; from += PAGE) {
+      const some = clientIds.slice(from, from + PAGE);
+      const { ok, status } = await this.call('POST', '/clients/kickout/bulk', some);
+      if (ok) continue;
+      if (status !== 404 && status !== 405) throw this.refused('POST /clients/kickout/bulk', status);
+      await super.kickMany(some);
+    }
   }
 
   /** Node-wide caches exist from 5.9 on; before that the calls answer 404, and there is nothing to reset. */
@@ -117,6 +134,12 @@ export class EmqxControl extends BrokerControl {
   private refused(what: string, status: number): Error {
     return new Error(`EMQX answered ${status} to ${what}`);
   }
+}
+
+function sessionOf({ clientid, client_attrs: attributes }: ClientRow, wanted: (clientId: string) => boolean): LiveSession[] {
+  if (typeof clientid !== 'string' || !wanted(clientid)) return [];
+  const version = Number(attributes?.ver);
+  return [{ clientId: clientid, factsVersion: attributes?.ver !== undefined && Number.isSafeInteger(version) ? version : null }];
 }
 
 function parsed(text: string): unknown {

@@ -1,4 +1,4 @@
-import { Body, Controller, Delete, HttpCode, Post, Query } from '@nestjs/common';
+import { Body, Controller, Delete, Get, HttpCode, Post, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { Allow, Me } from '../access/decorators.js';
 import { Permission } from '../access/permission.js';
@@ -7,7 +7,7 @@ import { secondsOf } from '../platform/http/duration.js';
 import { IdParam } from '../platform/http/uuid-param.js';
 import { DEFAULT_GRACE_SECONDS } from '../users/tenant.js';
 import { ReasonRequest } from './lifecycle.dto.js';
-import { DeleteTenantQuery, showTenantChange, showTenantStanding, TenantChangeAnswer, TenantStanding } from './tenants-lifecycle.dto.js';
+import { DeleteTenantQuery, FreezeProgress, showTenantChange, showTenantStanding, TenantChangeAnswer, TenantStanding } from './tenants-lifecycle.dto.js';
 import { TenantsLifecycleService } from './tenants-lifecycle.service.js';
 
 @ApiTags('tenants')
@@ -21,6 +21,14 @@ export class TenantsLifecycleController {
   @ApiOkResponse({ type: TenantChangeAnswer })
   async freeze(@Me() me: Principal, @IdParam() id: string, @Body() { reason }: ReasonRequest): Promise<TenantChangeAnswer> {
     return showTenantChange(await this.tenants.freeze(me, id, reason));
+  }
+
+  @Get(':id/freeze')
+  @Allow(Permission.PlatformTenantsRead)
+  @ApiOkResponse({ type: FreezeProgress, description: 'How far the cutting of live sessions has come.' })
+  async progress(@IdParam() id: string): Promise<FreezeProgress> {
+    const { tenant, live, sweeps } = await this.tenants.progress(id);
+    return { ...showTenantStanding(tenant), unconfirmed: live, sweeps };
   }
 
   @Post(':id/unfreeze')

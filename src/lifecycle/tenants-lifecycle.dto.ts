@@ -26,6 +26,14 @@ export class TenantStanding {
   deleteAfter!: string | null;
 }
 
+export class FreezeProgress extends TenantStanding {
+  @IntegerField({ min: 0, max: 1_000_000_000, description: 'Devices and service accounts of which the broker has not yet confirmed that no session is left.' })
+  unconfirmed!: number;
+
+  @IntegerField({ min: 0, max: 1_000_000_000, description: 'Second looks that are due, for connects that were under way.' })
+  sweeps!: number;
+}
+
 export class TenantChangeAnswer extends TenantStanding {
   @IntegerField({ min: 0, max: 1_000_000_000, description: 'Devices and service accounts whose live sessions are being cut.' })
   subjects!: number;

@@ -9,6 +9,7 @@ import { Transactions, type Transaction } from '../platform/database/transaction
 import { DEFAULT_SLUG, type Tenant } from '../users/tenant.js';
 import { TenantsService } from '../users/tenants.service.js';
 import { usersError } from '../users/users.errors.js';
+import { EjectionJobs } from './ejection-jobs.js';
 import { EjectionWorker } from './ejection-worker.js';
 import { Ejector } from './ejector.js';
 import { Stopwatch, type EjectionStep } from './stopwatch.js';
@@ -32,6 +33,7 @@ export class TenantsLifecycleService {
     private readonly devices: DevicesService,
     private readonly gate: DevicesGate,
     private readonly ejector: Ejector,
+    private readonly jobs: EjectionJobs,
     private readonly worker: EjectionWorker,
     private readonly audit: AuditService,
     private readonly clock: Clock,
@@ -40,6 +42,12 @@ export class TenantsLifecycleService {
   /** Nothing of it connects or changes from now on; live sessions are cut by jobs that outlive the process. @throws TENANT_NOT_FOUND */
   freeze(actor: Principal, id: string, reason: string): Promise<TenantChange> {
     return this.close(actor, id, 'TENANT_FROZEN', reason, null);
+  }
+
+  /** How far the cutting of a frozen tenant's sessions has come. @throws TENANT_NOT_FOUND */
+  async progress(id: string): Promise<{ tenant: Tenant; live: number; sweeps: number }> {
+    const tenant = await this.tenants.get(id);
+    return { tenant, ...(await this.jobs.remaining(id, FROZEN)) };
   }
 
   /** Frozen at once, deleted with all that it has after the grace. @throws TENANT_NOT_FOUND, TENANT_IS_DEFAULT */

@@ -21,6 +21,8 @@ export class FakeEmqx {
   pageLimit = 1000;
   /** Node caches exist from 5.9 on. */
   nodeCaches = false;
+  /** Since 5.1. */
+  bulkKick = true;
   private readonly server: Server;
 
   private constructor(readonly key: string, readonly secret: string) {
@@ -83,6 +85,11 @@ export class FakeEmqx {
       return send(200, ban);
     }
     if (method === 'DELETE' && path.startsWith('/banned/clientid/')) return this.bans.delete(last) ? send(204) : send(404, { code: 'NOT_FOUND' });
+    if (method === 'POST' && path === '/clients/kickout/bulk') {
+      if (!this.bulkKick) return send(404, { code: 'NOT_FOUND' });
+      for (const id of JSON.parse(body) as string[]) this.clients.delete(id);
+      return send(204);
+    }
     if (method === 'DELETE' && path.startsWith('/clients/')) return this.clients.delete(last) ? send(204) : send(404, { code: 'CLIENTID_NOT_FOUND' });
     if (method === 'POST' && path.endsWith('/node_cache/reset')) return this.nodeCaches ? send(204) : send(404, { code: 'NOT_FOUND' });
     send(404, { code: 'NOT_FOUND' });

@@ -18,6 +18,7 @@ import { AuthoritySuccession1764000000061 } from './1764000000061-authority-succ
 import { NestedGroups1764000000080 } from './1764000000080-nested-groups.js';
 import { RoleBindings1764000000081 } from './1764000000081-role-bindings.js';
 import { OwnerEndsTokens1764000000090 } from './1764000000090-owner-ends-tokens.js';
+import { ReaderInATenant1764000000091 } from './1764000000091-reader-in-a-tenant.js';
 
 /** Every migration, oldest first. Written SQL: what runs is what was reviewed. */
 export const MIGRATIONS = [
@@ -40,4 +41,5 @@ export const MIGRATIONS = [
   NestedGroups1764000000080,
   RoleBindings1764000000081,
   OwnerEndsTokens1764000000090,
+  ReaderInATenant1764000000091,
 ] satisfies (new () => MigrationInterface)[];

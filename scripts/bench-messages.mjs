@@ -38,9 +38,9 @@ function verifier() {
   const now = Date.now();
   const data = { t: 21.5, humidity: 40, unit: 'celsius', where: 'hall', samples: Array.from({ length: 16 }, (_, i) => i / 10) };
   const payload = Buffer.from(signMessage(key, TOPIC, { data }, now, randomBytes(16).toString('base64url')), 'utf8');
-  const device = { status: 'ACTIVE', tenantStatus: 'ACTIVE' };
+  const device = { status: 'ACTIVE', tenantStatus: 'ACTIVE', clockless: false };
   const keys = [{ id: 'one', key, expiresAt: null }];
-  const options = { now, requireSignatures: true, rememberedSince: 0 };
+  const options = { now, requireSignatures: true, rememberedSince: 0, challengeGivenAt: () => null };
   const { data: body, nonce, sig, ts } = JSON.parse(payload.toString('utf8'));
   // The same message as other devices write it: members in the order of the page, and pretty-printed with an unsorted body.
   const forms = [

@@ -5,6 +5,7 @@
  *   --devices N        how many (5)
  *   --interval MS      between two messages of one device (1000)
  *   --seconds S        how long (until Ctrl-C)
+ *   --clockless N      the last N have no clock: they ask for challenges and sign those (0)
  *   --misbehave WHAT   `replay`, `bad-signature` or `stale`: every tenth message of the first device is one
  *   --api URL          http://localhost:3000
  *   --mqtt URL         of the broker; by default what the registration answers, over plain MQTT
@@ -13,7 +14,7 @@
 import { randomBytes } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { connect } from 'mqtt';
-import { message, sign, verify } from '../docs/examples/device.mjs';
+import { challengeMessage, challengesOf, message, sign, verify } from '../docs/examples/device.mjs';
 
 const text = (fallback) => ({ type: 'string', default: fallback });
 const { values: options } = parseArgs({
@@ -21,6 +22,7 @@ const { values: options } = parseArgs({
     devices: text('5'),
     interval: text('1000'),
     seconds: text('0'),
+    clockless: text('0'),
     misbehave: text(''),
     api: text('http://localhost:3000'),
     mqtt: text(''),
@@ -29,7 +31,7 @@ const { values: options } = parseArgs({
   },
 });
 const MISBEHAVIOUR = ['', 'replay', 'bad-signature', 'stale'];
-const summary = { devices: 0, sent: 0, acknowledged: 0, misbehaved: 0, commands: 0, refusedCommands: 0, errors: 0 };
+const summary = { devices: 0, sent: 0, acknowledged: 0, challenged: 0, misbehaved: 0, commands: 0, refusedCommands: 0, errors: 0 };
 
 if (!MISBEHAVIOUR.includes(options.misbehave)) throw new Error(`--misbehave is one of ${MISBEHAVIOUR.slice(1).join(', ')}`);
 const token = await login();
@@ -57,7 +59,7 @@ async function login() {
 
 async function start(index) {
   const slug = `sim-${run}-${index}`;
-  const device = await call('POST', '/devices', { slug, credentials: ['secret', 'hmac'] }, { authorization: `Bearer ${token}` });
+  const device = await call('POST', '/devices', { slug, credentials: ['secret', 'hmac'], clockless: index >= Number(options.devices) - Number(options.clockless) }, { authorization: `Bearer ${token}` });
   const url = options.mqtt || `mqtt://${device.mqtt.host}:${device.mqtt.ports.mqtt ?? 1883}`;
   const client = connect(url, {
     clientId: device.mqtt.clientId,
@@ -66,9 +68,10 @@ async function start(index) {
     protocolVersion: 4,
   });
   client.on('error', () => (summary.errors += 1));
-  client.on('message', (topic, payload) => obey(device, client, topic, payload.toString('utf8')));
+  if (device.clockless) device.answers = new Map();
+  client.on('message', (topic, payload) => hear(device, client, topic, payload.toString('utf8')));
   await new Promise((resolve) => client.once('connect', resolve));
-  await client.subscribeAsync(`devices/${device.id}/commands`, { qos: 1 });
+  await client.subscribeAsync([`devices/${device.id}/commands`, `devices/${device.id}/config/challenge`], { qos: 1 });
   summary.devices += 1;
   send(device, client, 'status', { status: 'ONLINE' });
   const memory = { count: 0, last: '' };
@@ -84,7 +87,9 @@ function say(device, client, index, memory) {
     summary.misbehaved += 1;
     return publish(client, topic, misbehave(device, topic, memory));
   }
-  memory.last = message(device.hmac_secret, topic, { data: { n: memory.count, t: Math.round(Math.random() * 400) / 10 } });
+  const body = { data: { n: memory.count, t: Math.round(Math.random() * 400) / 10 } };
+  if (device.clockless) return void sayChallenged(device, client, topic, body);
+  memory.last = message(device.hmac_secret, topic, body);
   publish(client, topic, memory.last);
 }
 
@@ -96,6 +101,25 @@ function misbehave(device, topic, { count, last }) {
   const ts = stale ? Date.now() - 3_600_000 : Date.now();
   const nonce = stale || last === '' ? randomBytes(16).toString('base64url') : JSON.parse(last).nonce;
   return JSON.stringify({ ts, nonce, ...body, sig: sign(device.hmac_secret, topic, ts, nonce, body) });
+}
+
+function hear(device, client, topic, payload) {
+  if (!topic.endsWith('/config/challenge')) return obey(device, client, topic, payload);
+  const { nonce } = JSON.parse(payload).data;
+  const answer = challengesOf(device.hmac_secret, topic, payload, nonce);
+  if (answer === null) return;
+  device.answers?.get(nonce)?.(answer.challenges);
+  device.answers?.delete(nonce);
+}
+
+/** Without a clock: asks for a challenge, then signs it in place of the time. */
+async function sayChallenged(device, client, topic, body) {
+  const nonce = randomBytes(16).toString('base64url');
+  const answer = new Promise((resolve) => device.answers.set(nonce, resolve));
+  client.publish(`devices/${device.id}/events/challenge`, JSON.stringify({ nonce }), { qos: 1 });
+  const [challenge] = await answer;
+  summary.challenged += 1;
+  publish(client, topic, challengeMessage(device.hmac_secret, topic, challenge, body));
 }
 
 function obey(device, client, topic, payload) {
@@ -110,6 +134,7 @@ function obey(device, client, topic, payload) {
 
 function send(device, client, channel, body) {
   const topic = `devices/${device.id}/${channel}`;
+  if (device.clockless) return void sayChallenged(device, client, topic, body);
   publish(client, topic, message(device.hmac_secret, topic, body));
 }
 

@@ -1,6 +1,7 @@
 """Signed messages in Python: the protocol of ../device-protocol.md with the standard library; paho-mqtt only to connect.
 
     python3 device.py sign <secret hex> <topic> <ts> <nonce> '<body json>'        prints the signature
+    python3 device.py sign-challenge <secret hex> <topic> <challenge> <nonce> '<body json>'   as well, in the challenge form
     python3 device.py run <host> <port> <device id> <client secret> <secret hex>  says ONLINE, answers commands
 """
 import hashlib
@@ -51,14 +52,21 @@ def canonical(value):
     return "{" + ",".join(canonical(name) + ":" + canonical(value[name]) for name in names) + "}"
 
 
-def sign(secret, topic, ts, nonce, body):
-    text = "\n".join(["v1", topic, str(ts), nonce, canonical(body)])
+def sign(secret, topic, fresh, nonce, body, tag="v1"):
+    """`fresh` is the time in milliseconds; with the tag `v1c` a challenge."""
+    text = "\n".join([tag, topic, str(fresh), nonce, canonical(body)])
     return hmac.new(bytes.fromhex(secret), text.encode("utf-8"), hashlib.sha256).hexdigest()
 
 
 def message(secret, topic, body):
     ts, nonce = int(time.time() * 1000), secrets.token_urlsafe(16)
     return json.dumps({"ts": ts, "nonce": nonce, **body, "sig": sign(secret, topic, ts, nonce, body)})
+
+
+def challenge_message(secret, topic, challenge, body):
+    """Of a device without a clock: signs a challenge, once, in place of the time."""
+    nonce = secrets.token_urlsafe(16)
+    return json.dumps({"challenge": challenge, "nonce": nonce, **body, "sig": sign(secret, topic, challenge, nonce, body, "v1c")})
 
 
 def verify(secret, topic, payload):
@@ -103,6 +111,8 @@ if __name__ == "__main__":
     verb, words = (sys.argv + ["", ""])[1], sys.argv[2:]
     if verb == "sign":
         print(sign(words[0], words[1], words[2], words[3], json.loads(words[4])))
+    elif verb == "sign-challenge":
+        print(sign(words[0], words[1], words[2], words[3], json.loads(words[4]), "v1c"))
     elif verb == "run":
         run(*words)
     else:

@@ -19,6 +19,7 @@ const facts = (fields: Partial<Facts> = {}): Facts => ({
   version: 3,
   groups: [],
   allowedProofs: null,
+  clockless: false,
   tokensNotBefore: null,
   rules: compileRules([{ action: 'publish', topic: `devices/${ID}/telemetry` }]),
   acl: [],

@@ -14,7 +14,7 @@ const TENANT = '11111111-2222-4333-8444-555555555555';
 function claimsFor(rules: readonly TopicRule[], profiles: readonly ('topics' | 'publ-subs')[] = ['topics', 'publ-subs']): DeviceClaims {
   const plain: PlainFacts = {
     kind: 'device', id: ID, tenantId: TENANT, tenantStatus: 'ACTIVE', status: 'ACTIVE', slug: 'pump', version: 1,
-    groups: [GROUP], allowedProofs: null, tokensNotBefore: null, rules,
+    groups: [GROUP], allowedProofs: null, tokensNotBefore: null, clockless: false, rules,
   };
   const facts = compileFacts(plain, { prefix: 'devices', profile: 'directional', terminal: 'callback' });
   return deviceClaims({ facts, issuer: 'https://x', jti: ID, iat: 1_000, ttlSeconds: 60, profiles });

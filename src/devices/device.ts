@@ -28,6 +28,8 @@ export interface DeviceRecord {
   /** `null`: whatever its credentials are. */
   readonly allowedProofs: readonly ProofKind[] | null;
   readonly tokensNotBefore: Date | null;
+  /** It has no clock: its messages may bear a challenge in place of the time. */
+  readonly clockless: boolean;
   readonly reportedStatus: string | null;
   readonly lastSeenAt: Date | null;
   readonly createdAt: Date;

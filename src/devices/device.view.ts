@@ -1,4 +1,4 @@
-import { EnumField, JsonField, ListField, TextField, TimeField, UuidField } from '../platform/http/fields.js';
+import { BooleanField, EnumField, JsonField, ListField, TextField, TimeField, UuidField } from '../platform/http/fields.js';
 import { DEVICE_STATES, MAX_GROUPS_PER_DEVICE, PROOF_KINDS } from './device.js';
 import type { DeviceRecord, DeviceStatus, ProofKind } from './device.js';
 
@@ -12,6 +12,7 @@ export class DeviceView {
   @ListField('uuid', { max: MAX_GROUPS_PER_DEVICE }) groups!: readonly string[];
   @JsonField() metadata!: Readonly<Record<string, unknown>>;
   @ListField({ enum: PROOF_KINDS }, { nullable: true, max: PROOF_KINDS.length }) allowedProofs!: readonly ProofKind[] | null;
+  @BooleanField({ description: 'It has no clock: its messages may bear a challenge in place of the time.' }) clockless!: boolean;
   @TextField({ nullable: true, max: 32, description: 'Last verified `status` message.' }) reportedStatus!: string | null;
   @TimeField({ nullable: true }) lastSeenAt!: string | null;
   @TimeField() createdAt!: string;
@@ -19,9 +20,9 @@ export class DeviceView {
 }
 
 export function viewDevice(device: DeviceRecord): DeviceView {
-  const { id, slug, name, status, statusReason, groups, metadata, allowedProofs, reportedStatus } = device;
+  const { id, slug, name, status, statusReason, groups, metadata, allowedProofs, clockless, reportedStatus } = device;
   return {
-    id, slug, name, status, statusReason, groups, metadata, allowedProofs, reportedStatus,
+    id, slug, name, status, statusReason, groups, metadata, allowedProofs, clockless, reportedStatus,
     lastSeenAt: device.lastSeenAt?.toISOString() ?? null,
     createdAt: device.createdAt.toISOString(),
     updatedAt: device.updatedAt.toISOString(),

@@ -64,6 +64,9 @@ export class UpdateDeviceRequest {
     description: 'What may prove the device; `null` lets all of its credentials count.',
   })
   allowedProofs?: ProofKind[] | null;
+
+  @BooleanField({ optional: true, description: 'The device has no clock: its messages may bear a challenge in place of the time.' })
+  clockless?: boolean;
 }
 
 export class CreateGroupRequest {

@@ -33,7 +33,7 @@ const MAX_ENTRIES = 16_000;
 const BATCH = 500;
 const UNKNOWN: FactsAnswer = { facts: null, stale: false };
 
-const COLUMNS = 'kind, id, tenant_id, tenant_status, status, slug, version, allowed_proofs, tokens_not_before, groups, rules';
+const COLUMNS = 'kind, id, tenant_id, tenant_status, status, slug, version, allowed_proofs, tokens_not_before, clockless, groups, rules';
 /** Named, so that each connection plans it once. `kind` stands in the text: the planner then drops the other half of the view. */
 const STATEMENTS = {
   device: { name: 'facts-of-device', text: `SELECT ${COLUMNS} FROM subject_facts WHERE kind = 'device' AND id = $1` },

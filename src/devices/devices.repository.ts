@@ -25,6 +25,7 @@ export interface DeviceChanges {
   readonly name?: string;
   readonly metadata?: Readonly<Record<string, unknown>>;
   readonly allowedProofs?: readonly ProofKind[] | null;
+  readonly clockless?: boolean;
 }
 
 type NewDeviceRow = DeviceChanges & {
@@ -59,6 +60,7 @@ interface DeviceRow {
   metadata: Record<string, unknown>;
   allowed_proofs: ProofKind[] | null;
   tokens_not_before: Date | null;
+  clockless: boolean;
   reported_status: string | null;
   last_seen_at: Date | null;
   created_at: Date;
@@ -75,14 +77,14 @@ export interface InsertedDevice {
 
 /** Rows made together get creation times a microsecond apart, so that a list shows them in the order in which they were given. */
 const INSERT = `
-  INSERT INTO devices AS d (tenant_id, id, slug, name, status, metadata, allowed_proofs, created_at, updated_at)
-  SELECT $1, r.id, r.slug, r.name, r.status, r.metadata, r.allowed_proofs, t.at, t.at
+  INSERT INTO devices AS d (tenant_id, id, slug, name, status, metadata, allowed_proofs, clockless, created_at, updated_at)
+  SELECT $1, r.id, r.slug, r.name, r.status, r.metadata, r.allowed_proofs, r.clockless, t.at, t.at
     FROM json_to_recordset($2::json)
-      AS r(place int, id uuid, slug text, name text, status text, metadata jsonb, allowed_proofs text[]),
+      AS r(place int, id uuid, slug text, name text, status text, metadata jsonb, allowed_proofs text[], clockless boolean),
     LATERAL (SELECT now() + r.place * interval '1 microsecond' AS at) t
    ORDER BY r.place
   RETURNING d.id, d.tenant_id, d.slug, d.name, d.status, d.status_reason, d.status_before_quarantine, d.metadata, d.allowed_proofs,
-    d.tokens_not_before, d.reported_status, d.last_seen_at, d.created_at, d.updated_at,
+    d.tokens_not_before, d.clockless, d.reported_status, d.last_seen_at, d.created_at, d.updated_at,
     d.version + (SELECT t.version FROM tenants t WHERE t.id = d.tenant_id) AS version,
     (SELECT t.status FROM tenants t WHERE t.id = d.tenant_id) AS tenant_status`;
 
@@ -90,7 +92,7 @@ const INSERT = `
 const AT = `to_char(d.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 const SELECT = `
   SELECT d.id, d.tenant_id, d.slug, d.name, d.status, d.status_reason, d.status_before_quarantine, d.metadata, d.allowed_proofs,
-    d.tokens_not_before, d.reported_status, d.last_seen_at, d.created_at, d.updated_at, ${AT} AS at,
+    d.tokens_not_before, d.clockless, d.reported_status, d.last_seen_at, d.created_at, d.updated_at, ${AT} AS at,
     d.version + (SELECT t.version FROM tenants t WHERE t.id = d.tenant_id) AS version,
     ARRAY(SELECT m.group_id FROM group_members m WHERE m.device_id = d.id ORDER BY m.group_id) AS groups
   FROM devices d`;
@@ -104,8 +106,8 @@ export class DevicesRepository {
       INSERT,
       [
         tenantOf(tx),
-        JSON.stringify(devices.map(({ id, slug, name, status, metadata = {}, allowedProofs = null }, place) =>
-          ({ place, id, slug, name, status, metadata, allowed_proofs: allowedProofs }))),
+        JSON.stringify(devices.map(({ id, slug, name, status, metadata = {}, allowedProofs = null, clockless = false }, place) =>
+          ({ place, id, slug, name, status, metadata, allowed_proofs: allowedProofs, clockless }))),
       ],
     ));
     const byId = new Map(rows.map((row) => [row.id, row]));
@@ -168,6 +170,7 @@ export class DevicesRepository {
     if (changes.name !== undefined) set('name', changes.name);
     if (changes.metadata !== undefined) set('metadata', changes.metadata);
     if (changes.allowedProofs !== undefined) set('allowed_proofs', changes.allowedProofs);
+    if (changes.clockless !== undefined) set('clockless', changes.clockless);
     await refuseTakenSlug(() => tx.query(`UPDATE devices SET ${sets.join(', ')} WHERE tenant_id = $1 AND id = $2`, params));
   }
 
@@ -249,6 +252,7 @@ function recordOf(row: Omit<DeviceRow, 'at'>): DeviceRecord {
     metadata: row.metadata,
     allowedProofs: row.allowed_proofs,
     tokensNotBefore: row.tokens_not_before,
+    clockless: row.clockless,
     reportedStatus: row.reported_status,
     lastSeenAt: row.last_seen_at,
     createdAt: row.created_at,

@@ -107,6 +107,13 @@ export class DevicesService {
     return this.get(tx, id);
   }
 
+  /** As `lock`, where the state is all that matters. */
+  async lockState(tx: Transaction, id: string): Promise<DeviceStatus> {
+    const [locked] = await this.devices.lock(tx, [id]);
+    if (locked === undefined) throw devicesError('DEVICE_NOT_FOUND');
+    return locked.status;
+  }
+
   /**
    * Along the state table, out of quarantine only back to where it was entered from. The device should have been locked.
    * @throws DEVICE_DECOMMISSIONED, DEVICE_STATE_CONFLICT, CONFLICT when another change came first
@@ -253,6 +260,7 @@ export class DevicesService {
       groups: [],
       allowedProofs: device.allowedProofs,
       tokensNotBefore: null,
+      clockless: device.clockless,
       rules: [],
     }));
   }
@@ -314,7 +322,7 @@ function deviceOf(listed: ListedDevice): DeviceRecord {
 /** Values that no schema can judge, and `null` where only "left out" is meant. */
 function refuseBad(device: DevicePatch): void {
   const errors: FieldError[] = [];
-  for (const path of ['slug', 'name', 'metadata', 'groups'] as const) {
+  for (const path of ['slug', 'name', 'metadata', 'groups', 'clockless'] as const) {
     if (device[path] === null) errors.push({ path, message: `${path} must not be null` });
   }
   if (typeof device.slug === 'string' && !SLUG_PATTERN.test(device.slug)) {
@@ -331,9 +339,9 @@ function refuseBad(device: DevicePatch): void {
 
 /** Those members of the patch that say something new. */
 function differences(before: DeviceRecord, patch: DevicePatch): DeviceChanges {
-  const { slug, name, metadata, allowedProofs } = patch;
+  const { slug, name, metadata, allowedProofs, clockless } = patch;
   return Object.fromEntries(
-    Object.entries({ slug, name, metadata, allowedProofs }).filter(
+    Object.entries({ slug, name, metadata, allowedProofs, clockless }).filter(
       ([field, value]) => value !== undefined && !isDeepStrictEqual(value, before[field as keyof DeviceChanges]),
     ),
   );
@@ -351,6 +359,7 @@ function traceOf(
     fields,
     ...(changes.slug === undefined ? {} : { slug: { from: before.slug, to: after.slug } }),
     ...(changes.allowedProofs === undefined ? {} : { allowedProofs: { from: before.allowedProofs, to: after.allowedProofs } }),
+    ...(changes.clockless === undefined ? {} : { clockless: after.clockless }),
     ...(joined.length > 0 ? { joined } : {}),
     ...(left.length > 0 ? { left } : {}),
   };

@@ -15,7 +15,7 @@ const ROW: FactsRow = {
   slug: 'pump-1',
   version: '7',
   allowed_proofs: null,
-  tokens_not_before: null,
+  tokens_not_before: null, clockless: false,
   groups: [GROUP],
   rules: [{ action: 'publish', topic: 't/${tenant.id}/${device.slug}', qos: null, retain: null }],
 };

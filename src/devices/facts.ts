@@ -23,6 +23,8 @@ export interface Facts {
   readonly allowedProofs: readonly string[] | null;
   /** Seconds since the epoch, rounded up: tokens with an earlier `iat` are refused. */
   readonly tokensNotBefore: number | null;
+  /** It may sign a challenge of ours in place of the time. */
+  readonly clockless: boolean;
   readonly rules: CompiledRules;
   /** The rules as the broker's list, ready to send. */
   readonly acl: readonly EmqxRule[];
@@ -45,6 +47,7 @@ export interface FactsRow {
   readonly version: string;
   readonly allowed_proofs: string[] | null;
   readonly tokens_not_before: Date | null;
+  readonly clockless: boolean;
   readonly groups: string[];
   readonly rules: readonly { action: TopicRule['action']; topic: string; qos: TopicRule['qos'] | null; retain: boolean | null }[];
 }
@@ -62,6 +65,7 @@ export function readFacts(row: FactsRow): PlainFacts {
     allowedProofs: row.allowed_proofs,
     // Up, not down: a token of the same second may be older than the line that was drawn.
     tokensNotBefore: row.tokens_not_before === null ? null : Math.ceil(row.tokens_not_before.getTime() / 1000),
+    clockless: row.clockless,
     rules: row.rules.map(({ action, topic, qos, retain }) => ({
       action,
       topic,
@@ -93,6 +97,7 @@ export function compileFacts(plain: PlainFacts, { prefix, profile, terminal }: C
     groups: plain.groups,
     allowedProofs: plain.allowedProofs,
     tokensNotBefore: plain.tokensNotBefore,
+    clockless: plain.clockless,
     rules: compiled,
     acl: emqxAcl(compiled, { terminal }),
     topics: topicLists(rules),

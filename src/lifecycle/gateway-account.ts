@@ -89,5 +89,6 @@ function gatewayRules(prefix: string): TopicRule[] {
     ...['telemetry', 'status', 'ack', 'events/#'].map((channel): TopicRule => ({ action: 'subscribe', topic: `${prefix}/+/${channel}` })),
     { action: 'publish', topic: 'verified/#' },
     { action: 'publish', topic: `${prefix}/+/commands` },
+    { action: 'publish', topic: `${prefix}/+/config/challenge` },
   ];
 }

@@ -34,6 +34,9 @@ export class RegisterDeviceRequest {
 
   @ListField({ enum: CREDENTIAL_KINDS }, { optional: true, max: 4, description: 'What to issue at once; `secret` and `token` when left out.' })
   credentials?: RequestedKind[];
+
+  @BooleanField({ optional: true, description: 'The device has no clock: its messages may bear a challenge in place of the time.' })
+  clockless?: boolean;
 }
 
 export class ReasonRequest {

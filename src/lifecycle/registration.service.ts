@@ -94,7 +94,7 @@ export class RegistrationService {
       deviceId: device.id,
       userId: me.kind === 'user' || me.kind === 'pat' ? me.id : null,
       actor: actorOf(me),
-      details: { slug: device.slug, status: device.status, credentials: [...(newborns[index]?.kinds ?? [])], groups: device.groups },
+      details: { slug: device.slug, status: device.status, credentials: [...(newborns[index]?.kinds ?? [])], groups: device.groups, ...(device.clockless ? { clockless: true } : {}) },
     })));
     return created.map(({ device, facts }, index) => {
       const { secret = null, accessToken = null } = issued[index] ?? {};

@@ -9,6 +9,8 @@ import { Lru } from '../platform/redis/lru.js';
 /** What one instance hands on: a hundred messages a second of one device, a thousand of one tenant, with room for bursts. */
 const DEVICE_RATE: Rate = { intervalMs: 10, burst: 300 };
 const TENANT_RATE: Rate = { intervalMs: 1, burst: 5_000 };
+/** Challenges are for messages that will come: ten a second of one device, with room for two full questions. */
+const CHALLENGE_RATE: Rate = { intervalMs: 100, burst: 32 };
 /** An excess is told once a window. */
 const WINDOW_MS = 60_000;
 
@@ -17,6 +19,7 @@ const WINDOW_MS = 60_000;
 export class MessageBudget {
   private readonly devices = new Lru<string, number>(50_000);
   private readonly tenants = new Lru<string, number>(5_000);
+  private readonly challenges = new Lru<string, number>(50_000);
   /** Subject → when its excess was told. */
   private readonly told = new Lru<string, number>(5_000);
 
@@ -34,6 +37,15 @@ export class MessageBudget {
       this.tell(`device:${facts.id}`, now, facts, 'DEVICE_BUDGET');
     }
     return false;
+  }
+
+  /** @returns how many of the challenges that were asked for may be given */
+  spendChallenges(facts: Facts, asked: number): number {
+    const now = this.clock.now();
+    let given = 0;
+    while (given < asked && take(this.challenges, facts.id, now, CHALLENGE_RATE)) given += 1;
+    if (given === 0) this.tell(`challenges:${facts.id}`, now, facts, 'CHALLENGE_BUDGET');
+    return given;
   }
 
   private tell(subject: string, now: number, facts: Facts, reason: string): void {

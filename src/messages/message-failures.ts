@@ -6,7 +6,7 @@ import { Clock } from '../platform/clock/clock.js';
 import { logger } from '../platform/telemetry/logger.js';
 import { RateLimitGate } from '../rate-limit/rate-limit.gate.js';
 import type { Judged } from './message-judge.js';
-import { OLDEST_MS, type MessageReason } from './message.decision.js';
+import type { MessageReason } from './message.decision.js';
 
 /** How a message reached us. */
 export interface Arrival {
@@ -24,7 +24,8 @@ const EVENTS: Readonly<Partial<Record<MessageReason, AuditEventType>>> = {
 
 /**
  * What becomes of a refused message. Only two kinds count towards a suspension, and only when they were just sent over the device's
- * own, authenticated link: a wrong signature of a device that has a secret, and a seen nonce under another signature.
+ * own, authenticated link: a wrong signature of a device that has a secret, and a seen nonce under another signature. A challenge
+ * that is used again is signed by the device itself, hence a fault and no attack.
  */
 @Injectable()
 export class MessageFailures {
@@ -36,9 +37,9 @@ export class MessageFailures {
   ) {}
 
   refuse(judged: Judged, reason: MessageReason, arrival: Arrival): void {
-    if (reason === 'STALE' && this.isFresh(judged)) return this.gap(judged);
-    const { facts, address } = judged;
-    const counts = (reason === 'BAD_SIGNATURE' && judged.hasSecret) || reason === 'REPLAY';
+    const { facts, address, judgement } = judged;
+    if (!judgement.ok && judgement.forgotten === true) return this.gap(judged);
+    const counts = (reason === 'BAD_SIGNATURE' && judged.hasSecret) || (reason === 'REPLAY' && !bearsChallenge(judged));
     if (facts !== null && counts && !arrival.retained && !arrival.duplicate && this.count(facts.id, reason)) return;
     this.audit.note({
       type: EVENTS[reason] ?? 'MESSAGE_REJECTED',
@@ -60,12 +61,6 @@ export class MessageFailures {
     });
   }
 
-  /** Refused for no fault of its own: nobody remembers the nonces of its time, as after a restart without Redis. */
-  private isFresh({ message }: Judged): boolean {
-    const freshness = message?.signature?.freshness;
-    return freshness !== undefined && 'ts' in freshness && freshness.ts >= this.clock.now() - OLDEST_MS;
-  }
-
   /** @returns whether the audit row may be left out */
   private count(deviceId: string, reason: MessageReason): boolean {
     const { sheddable, suspend } = this.rateLimit.count({
@@ -82,4 +77,9 @@ export class MessageFailures {
     }
     return sheddable;
   }
+}
+
+function bearsChallenge({ message }: Judged): boolean {
+  const freshness = message?.signature?.freshness;
+  return freshness !== undefined && !('ts' in freshness);
 }

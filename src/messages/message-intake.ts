@@ -7,6 +7,8 @@ import { CommandAcks } from './command-acks.js';
 import { DeviceReports } from './device-reports.js';
 import { GatewayPublisher } from './gateway-publisher.js';
 import { MessageBudget } from './message-budget.js';
+import { CHALLENGE_QUESTION } from './challenge.js';
+import { MessageChallenges } from './message-challenges.js';
 import { MessageFailures, type Arrival } from './message-failures.js';
 import { MessageJudge, type Judged } from './message-judge.js';
 import { MessageNonces } from './message-nonces.js';
@@ -20,7 +22,7 @@ export interface Arrived extends Arrival {
 }
 
 /** `later`: nothing is decided, and it must come again. Everything else ends with an acknowledgement. */
-export type Intake = 'verified' | 'known' | 'dropped' | 'later' | MessageReason;
+export type Intake = 'verified' | 'known' | 'challenged' | 'dropped' | 'later' | MessageReason;
 
 /**
  * The message path, one straight line: judge, budget, nonce, verified copy, recorded state, nonce done. Only then is the message
@@ -34,6 +36,7 @@ export class MessageIntake {
 
   constructor(
     @Inject(CONFIG) private readonly config: Config,
+    private readonly challenges: MessageChallenges,
     private readonly judge: MessageJudge,
     private readonly nonces: MessageNonces,
     private readonly budget: MessageBudget,
@@ -60,13 +63,13 @@ export class MessageIntake {
   }
 
   private async decide(incoming: IncomingMessage, arrived: Arrived): Promise<Intake> {
+    const answered = incoming.topic.endsWith(CHALLENGE_QUESTION) ? await this.challenges.answer(incoming, arrived.retained) : null;
+    if (answered !== null) return answered.outcome === 'MALFORMED' ? this.refuse(answered, 'MALFORMED', arrived) : answered.outcome;
     const judged = await this.judge.judge(incoming);
     const { judgement, message, facts } = judged;
     if (!judgement.ok) return this.refuse(judged, judgement.reason, arrived);
     if (message === null || facts === null) throw new Error('a message was accepted of which nothing is known');
     const { signature } = message;
-    // No challenge was given out: whoever brings one brings it again.
-    if (signature !== null && !('ts' in signature.freshness)) return this.refuse(judged, 'REPLAY', { ...arrived, duplicate: true });
     if (!arrived.again && !this.budget.spend(facts)) return 'dropped';
     if (signature === null) {
       await this.publisher.publish(verifiedTopic(facts.tenantId, message.address), message.verified);
@@ -76,13 +79,13 @@ export class MessageIntake {
     if (this.underWay.has(name)) return 'later';
     this.underWay.add(name);
     try {
-      return await this.handOn(judged, message, arrived);
+      return await this.handOn(judged, message, judgement.at, arrived);
     } finally {
       this.underWay.delete(name);
     }
   }
 
-  private async handOn(judged: Judged, message: ReadMessage, arrived: Arrived): Promise<Intake> {
+  private async handOn(judged: Judged, message: ReadMessage, at: number, arrived: Arrived): Promise<Intake> {
     const { facts } = judged;
     const { signature, address } = message;
     if (facts === null || signature === null) throw new Error('only a signed message of a known device is handed on');
@@ -96,12 +99,11 @@ export class MessageIntake {
       case 'claimed':
     }
     const { nonce, sig, freshness } = signature;
-    const ts = 'ts' in freshness ? freshness.ts : 0;
-    const opaque = message.content === null ? { ts: String(ts), nonce, sig } : undefined;
+    const opaque = message.content === null && 'ts' in freshness ? { ts: String(freshness.ts), nonce, sig } : undefined;
     await this.publisher.publish(verifiedTopic(facts.tenantId, address), message.verified, opaque);
     this.reports.noteSeen(facts);
     const { status } = message.content ?? {};
-    if (address.kind === 'status' && typeof status === 'string') await this.reports.recordStatus(facts, status, ts);
+    if (address.kind === 'status' && typeof status === 'string') await this.reports.recordStatus(facts, status, at);
     if (address.kind === 'ack' && message.content !== null) await this.acks.record(facts, message.content);
     await this.nonces.settle('gateway', message);
     return 'verified';

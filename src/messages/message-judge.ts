@@ -5,7 +5,8 @@ import type { Facts } from '../devices/facts.js';
 import { Clock } from '../platform/clock/clock.js';
 import { CONFIG, type Config } from '../platform/config/config.js';
 import { KeyValueStore } from '../platform/redis/key-value.js';
-import { judgeMessage, type Judgement } from './message.decision.js';
+import { MessageChallenges } from './message-challenges.js';
+import { judgeMessage, type Judgement, type JudgeOptions } from './message.decision.js';
 import type { MessageAddress } from './message-topic.js';
 import { readMessage, type IncomingMessage, type ReadMessage } from './signed-message.js';
 
@@ -25,13 +26,18 @@ export interface Judged {
 /** Gathers what the verifier needs, then asks it. */
 @Injectable()
 export class MessageJudge {
+  private readonly challengeGivenAt: JudgeOptions['challengeGivenAt'];
+
   constructor(
     @Inject(CONFIG) private readonly config: Config,
     private readonly clock: Clock,
     private readonly store: KeyValueStore,
     private readonly devices: DevicesGate,
     private readonly secrets: DeviceSecretsGate,
-  ) {}
+    private readonly challenges: MessageChallenges,
+  ) {
+    this.challengeGivenAt = (deviceId, challenge) => this.challenges.givenAt(deviceId, challenge);
+  }
 
   /**
    * @param tenantId only devices of this tenant are known; left out, all are
@@ -50,6 +56,7 @@ export class MessageJudge {
       now: this.clock.now(),
       requireSignatures: this.config.messages.requireSignatures,
       rememberedSince: this.store.startedAt,
+      challengeGivenAt: this.challengeGivenAt,
     });
     if (judgement.ok && judgement.secretId !== null && facts !== null) void this.secrets.noteProven(facts, judgement.secretId);
     return { judgement, address, message, facts, hasSecret: keys.length > 0 };

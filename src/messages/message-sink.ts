@@ -37,6 +37,8 @@ export class MessageSink implements OnModuleInit {
       case 'verified':
       case 'known':
         return { status: 200, json: '{"verified":true}' };
+      case 'challenged':
+        return { status: 200, json: '{"verified":false,"challenged":true}' };
       default:
         return { status: 200, json: JSON.stringify({ verified: false, reason: outcome === 'dropped' ? 'RATE_LIMITED' : outcome }) };
     }

@@ -11,6 +11,7 @@ import { CommandsService } from './commands.service.js';
 import { DeviceReports } from './device-reports.js';
 import { GatewayPublisher } from './gateway-publisher.js';
 import { MessageBudget } from './message-budget.js';
+import { MessageChallenges } from './message-challenges.js';
 import { MessageFailures } from './message-failures.js';
 import { MessageGateway } from './message-gateway.js';
 import { MessageIntake } from './message-intake.js';
@@ -25,6 +26,7 @@ import { VerificationService } from './verification.service.js';
   imports: [AuditModule, DevicesModule, DeviceSecretsModule, RateLimitModule],
   controllers: [MessagesController, CommandsController],
   providers: [
+    MessageChallenges,
     MessageJudge,
     MessageNonces,
     MessageBudget,

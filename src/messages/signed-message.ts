@@ -94,6 +94,11 @@ export function signMessage(key: Buffer, topic: string, body: JsonObject, ts: nu
   return canonicalize({ ...body, ts, nonce, sig });
 }
 
+/** 16 to 64 characters that need no escape anywhere. */
+export function isNonce(text: string): boolean {
+  return NONCE.test(text);
+}
+
 /** Total: whatever the bytes, an answer and no throw. Judges neither signature nor time. */
 export function readMessage(message: IncomingMessage, prefix: string): ReadMessage | ReadFailure {
   const address = readTopic(message.topic, prefix);

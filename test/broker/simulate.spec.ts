@@ -15,7 +15,7 @@ describe('npm run simulate', () => {
 
   it('registers devices that send signed telemetry and answer commands; what misbehaves stands in the log', async () => {
     const words = [
-      'scripts/simulate.mjs', '--devices', '3', '--interval', '100', '--seconds', '4', '--misbehave', 'replay', '--api', app.url,
+      'scripts/simulate.mjs', '--devices', '3', '--clockless', '2', '--interval', '100', '--seconds', '4', '--misbehave', 'replay', '--api', app.url,
       '--mqtt', `mqtt://127.0.0.1:${app.broker?.port ?? 0}`, '--email', ADMIN.email, '--password', ADMIN.password,
     ];
     const simulation = run(process.execPath, words);
@@ -36,6 +36,7 @@ describe('npm run simulate', () => {
     expect(summary['acknowledged']).toBe(summary['sent']);
     expect(summary['commands']).toBeGreaterThan(0);
     expect(summary['misbehaved']).toBeGreaterThan(0);
+    expect(summary['challenged']).toBeGreaterThan(0);
     expect((await app.call('GET', `/devices/${deviceId}/commands/${commandId}`)).body).toMatchObject({ status: 'ACKED' });
     const { body } = await app.call<{ items: object[] }>('GET', '/audit/logs?eventType=REPLAY_DETECTED');
     expect(body.items.length).toBeGreaterThan(0);

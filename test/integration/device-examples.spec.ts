@@ -19,7 +19,9 @@ interface Vector {
 
 const { secrets, vectors } = JSON.parse(readFileSync('docs/device-protocol-vectors.json', 'utf8')) as { secrets: string[]; vectors: Vector[] };
 /** What a device could send: those that verify, made with the time and nonce of their message. */
-const good = vectors.filter(({ form, reason, signingInput }) => form === 'json' && reason === null && signingInput.startsWith('v1\n'));
+const good = vectors.filter(({ form, reason }) => form === 'json' && reason === null);
+const tagOf = ({ signingInput }: Vector): string => signingInput.split('\n')[0] ?? '';
+const verb = (vector: Vector): string => (tagOf(vector) === 'v1c' ? 'sign-challenge' : 'sign');
 const words = ({ name, signingInput, body }: Vector): string[] => {
   const [, topic = '', ts = '', nonce = ''] = signingInput.split('\n');
   const secret = name.startsWith('the second') ? secrets[1] : secrets[0];
@@ -30,6 +32,7 @@ const lines = (stdout: string): string => stdout.trim();
 describe('the test vectors', () => {
   it('are enough to be worth it', () => {
     expect(good.length).toBeGreaterThan(10);
+    expect(new Set(good.map(tagOf))).toEqual(new Set(['v1', 'v1c']));
   });
 
   it.each(good.map((vector) => [vector.name, vector] as const))('are signed alike by openssl: %s', async (_, vector) => {
@@ -40,11 +43,11 @@ describe('the test vectors', () => {
   });
 
   it.each(good.map((vector) => [vector.name, vector] as const))('are signed alike by the example in Python: %s', async (_, vector) => {
-    expect(lines((await run('python3', ['docs/examples/device.py', 'sign', ...words(vector)])).stdout)).toBe(vector.signature);
+    expect(lines((await run('python3', ['docs/examples/device.py', verb(vector), ...words(vector)])).stdout)).toBe(vector.signature);
   });
 
   it.each(good.map((vector) => [vector.name, vector] as const))('are signed alike by the example in Node: %s', async (_, vector) => {
-    expect(lines((await run(process.execPath, ['docs/examples/device.mjs', 'sign', ...words(vector)])).stdout)).toBe(vector.signature);
+    expect(lines((await run(process.execPath, ['docs/examples/device.mjs', verb(vector), ...words(vector)])).stdout)).toBe(vector.signature);
   });
 
   // A compiler and mbedTLS are there wherever the build is judged (.ci/run installs them).
@@ -54,7 +57,7 @@ describe('the test vectors', () => {
     try {
       const program = path.join(folder, 'device');
       await run('cc', ['-Wall', '-Wextra', '-Werror', 'docs/examples/device.c', '-lmbedcrypto', '-o', program]);
-      for (const vector of good) expect(lines((await run(program, words(vector))).stdout)).toBe(vector.signature);
+      for (const vector of good) expect(lines((await run(program, [...words(vector), tagOf(vector)])).stdout)).toBe(vector.signature);
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }

@@ -54,7 +54,7 @@ describe('the registry over HTTP', () => {
     const { status, body } = await call('GET', `/devices/${device.id}`);
     expect(status).toBe(200);
     expect(body).toEqual({
-      id: device.id, slug: 'shown', name: '', status: 'ACTIVE', statusReason: null, groups: [], metadata: { a: 1 }, allowedProofs: null,
+      id: device.id, slug: 'shown', name: '', status: 'ACTIVE', statusReason: null, groups: [], metadata: { a: 1 }, allowedProofs: null, clockless: false,
       reportedStatus: null, lastSeenAt: null, createdAt: device.createdAt.toISOString(), updatedAt: device.updatedAt.toISOString(),
     });
   });

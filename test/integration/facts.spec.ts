@@ -46,7 +46,7 @@ describe('facts', () => {
       stale: false,
       facts: {
         kind: 'device', id: device.id, tenantId: registry.tenantA, tenantStatus: 'ACTIVE', status: 'ACTIVE', slug: device.slug,
-        groups: [...groups].sort(), allowedProofs: ['token'], tokensNotBefore: null,
+        groups: [...groups].sort(), allowedProofs: ['token'], tokensNotBefore: null, clockless: false,
       },
     });
     const extra = [...groups, 'own'].map((last) => `t/${registry.tenantA}/${last}`);

@@ -16,7 +16,7 @@ import { BrokerMetrics } from './broker.metrics.js';
 import { decideConnect, judgeStanding } from './connect.decision.js';
 import { isCompactJws, looksLikeOurs, readClaim, readSubject, showsCertificate, type Claim } from './identity.js';
 import { readAclQuestion, readConnectQuestion, type AclQuestion, type ConnectQuestion } from './question.js';
-import type { DoorReason } from './reasons.js';
+import { isOurs, type DoorReason } from './reasons.js';
 
 const ALLOW = '{"result":"allow"}';
 const DENY = '{"result":"deny"}';
@@ -178,6 +178,7 @@ export class BrokerLine {
       proven,
       address: question.peerhost,
       possession,
+      ours: isOurs(reason),
       at: this.clock.now(),
     });
     if (suspend !== null) this.suspend(suspend, reason);

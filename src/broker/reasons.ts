@@ -26,4 +26,12 @@ export const DOOR_REASONS = {
   INTERNAL_ERROR: 'Something failed on our side; the log says what. The answer is deny.',
 } as const;
 
+/** Of these and of the rooms' own: nobody did anything wrong but a store that could not be asked. The same question is worth another try. */
+const OURS: ReadonlySet<string> = new Set(['FACTS_UNAVAILABLE', 'FACTS_STALE', 'CREDENTIALS_UNAVAILABLE', 'CERT_STATUS_UNAVAILABLE', 'INTERNAL_ERROR']);
+
+/** Whether the refusal is a failure of ours. */
+export function isOurs(reason: string): boolean {
+  return OURS.has(reason);
+}
+
 export type DoorReason = keyof typeof DOOR_REASONS;

@@ -106,6 +106,12 @@ describe('RateLimitGate', () => {
       expect(told).toEqual([...Array.from({ length: 9 }, () => null), B]);
     });
 
+    it('what was our own failure counts against nobody', () => {
+      for (let i = 0; i < 20; i += 1) expect(gate.count(refusal({ claimed: A, ours: true })).suspend).toBeNull();
+      const told = Array.from({ length: 9 }, () => gate.count(refusal({ claimed: A })).suspend);
+      expect(told).toEqual(Array.from({ length: 9 }, () => null));
+    });
+
     it('who claims nobody, or a text that is no id, counts against nobody', () => {
       for (let i = 0; i < 20; i += 1) {
         expect(gate.count(refusal({ claimed: null, proven: A, possession: true })).suspend).toBeNull();

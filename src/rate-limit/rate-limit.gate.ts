@@ -15,6 +15,8 @@ export interface Refusal {
   readonly address: string;
   /** The refusal shows that somebody else's valid proof was used, or used in the wrong place. */
   readonly possession: boolean;
+  /** Nobody failed but we: a store could not be asked. It counts against nobody. */
+  readonly ours?: boolean;
   /** Milliseconds since the epoch. */
   readonly at: number;
 }
@@ -46,7 +48,7 @@ const SHARED_BUDGET = { intervalMs: 5, burst: 200 };
  *
  * Policy `possession`: only failures that prove possession count, against the identity that the proof
  * names; a wrong secret names nobody and suspends nobody. Policy `strict`: everything counts against
- * the identity claimed. A service account is never suspended. Where the store is shared, the count is
+ * the identity claimed. What is our own failure counts nowhere. A service account is never suspended. Where the store is shared, the count is
  * kept there as well, afterwards, so that failures spread over several processes suspend too.
  */
 export class RateLimitGate {
@@ -121,6 +123,7 @@ export class RateLimitGate {
 
   /** Against whom the refusal counts towards a suspension. */
   private suspect(refusal: Refusal): string | null {
+    if (refusal.ours === true) return null;
     const strict = this.options.policy === 'strict';
     const subject = strict ? refusal.claimed : refusal.possession ? refusal.proven : null;
     if (subject === null || subject.startsWith('svc:')) return null;

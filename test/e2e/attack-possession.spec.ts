@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { AuditStream } from '../../src/audit/audit.stream.js';
+import { Pools } from '../../src/platform/database/pools.js';
 import { TestApp, type RegisteredDevice } from '../factories/app.js';
 import { administer } from '../factories/database.js';
 import { eventually } from '../factories/flood.js';
@@ -187,6 +188,28 @@ describe('AUTH_FAILURE_POLICY=strict', () => {
     await scene.becomes(mark, 'SUSPENDED');
     expect(await scene.statusOf('devices', thief.id)).toBe('ACTIVE');
     expect(await scene.connect({ ...own(mark), password: mark.client_secret })).toEqual(['deny']);
+    await scene.app.stop();
+  });
+
+  it('does not count what is refused because a store of ours cannot be asked: an outage suspends nobody', async () => {
+    const scene = await Scene.open({ AUTH_FAILURE_POLICY: 'strict' });
+    const [unknown, known, guilty] = [await scene.device(), await scene.device(), await scene.device()];
+    const topic = { ...own(known), action: 'publish', topic: `devices/${known.id}/telemetry`, qos: '1', retain: 'false' };
+    expect((await scene.app.ask('mqtt-acl', topic)).body.result).toBe('allow');
+    const gone = jest.spyOn(scene.app.app.get(Pools).gate, 'query').mockRejectedValue(new Error('Connection terminated') as never);
+    // Of the one no facts are to be had, of the other no credentials.
+    expect(new Set(await scene.connect({ ...own(unknown), password: unknown.client_secret }, 2 * THRESHOLD))).toEqual(new Set(['deny']));
+    expect(new Set(await scene.connect({ ...own(known), password: known.client_secret }, 2 * THRESHOLD))).toEqual(new Set(['deny']));
+    gone.mockRestore();
+    // For half a second after a failure credentials are not asked for.
+    scene.clock.advance(1_000);
+    // Suspensions are ordered without waiting: one that is earned afterwards shows that none is still on its way.
+    await scene.connect({ ...own(guilty), password: wrongSecret() }, THRESHOLD);
+    await scene.becomes(guilty, 'SUSPENDED');
+    for (const device of [unknown, known]) {
+      expect(await scene.statusOf('devices', device.id)).toBe('ACTIVE');
+      expect(await scene.connect({ ...own(device), password: device.client_secret })).toEqual(['allow']);
+    }
     await scene.app.stop();
   });
 });

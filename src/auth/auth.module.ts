@@ -39,6 +39,9 @@ import { RecoveryService } from './recovery.service.js';
 import { RefreshSecrets } from './refresh-secrets.js';
 import { RefreshService } from './refresh.service.js';
 import { RegistrationService } from './registration.service.js';
+import { RightsController } from './rights.controller.js';
+import { RightsRepository } from './rights.repository.js';
+import { RightsService } from './rights.service.js';
 import { SessionCookies } from './session-cookies.js';
 import { SessionsController } from './sessions.controller.js';
 import { SessionsRepository } from './sessions.repository.js';
@@ -56,7 +59,7 @@ import { StandingAccessService } from './standing-access.service.js';
     DevicesModule,
     JwtModule.registerAsync({ inject: [CONFIG], useFactory: (config: Config) => ({ secret: config.web.jwtSecret }) }),
   ],
-  controllers: [AuthController, SessionsController, PatsController, MemberPatsController, RecoveryController, InvitationsController],
+  controllers: [AuthController, SessionsController, PatsController, MemberPatsController, RecoveryController, InvitationsController, RightsController],
   providers: [
     { provide: PASSWORD_ROUNDS, useValue: DEFAULT_ROUNDS },
     { provide: PasswordHashing, useExisting: Passwords },
@@ -89,6 +92,8 @@ import { StandingAccessService } from './standing-access.service.js';
     RefreshSecrets,
     RefreshService,
     RegistrationService,
+    RightsRepository,
+    RightsService,
     SessionCookies,
     SessionsRepository,
     SessionsService,

@@ -70,9 +70,13 @@ export class PatsRepository {
   }
 
   /** One token of the account in the transaction's tenant; nobody changes it until the transaction ends. */
-  async lock(tx: Transaction, userId: string, id: string): Promise<Pat | null> {
+  lock(tx: Transaction, userId: string, id: string): Promise<Pat | null> {
+    return this.find(tx, userId, id, 'FOR UPDATE');
+  }
+
+  async find(tx: Transaction, userId: string, id: string, lock: 'FOR UPDATE' | '' = ''): Promise<Pat | null> {
     const [row] = await tx.query<Row>(
-      `SELECT ${COLUMNS} FROM personal_access_tokens p WHERE p.tenant_id = $1 AND p.user_id = $2 AND p.id = $3 FOR UPDATE`,
+      `SELECT ${COLUMNS} FROM personal_access_tokens p WHERE p.tenant_id = $1 AND p.user_id = $2 AND p.id = $3 ${lock}`,
       [tx.scope.tenantId, userId, id],
     );
     return row ? withScopes(row) : null;
@@ -98,6 +102,17 @@ export class PatsRepository {
          AND ($4::timestamptz IS NULL OR (p.created_at, p.id) > ($4::timestamptz, $5::uuid))
        ORDER BY p.created_at, p.id LIMIT $6`,
       [tx.scope.tenantId, now, before, after?.at ?? null, after?.id ?? null, limit],
+    );
+    return rows.map(withScopes);
+  }
+
+  /** Tokens of these accounts that are neither revoked nor over and bear one of these scopes (dotted), oldest first. */
+  async bearing(tx: Transaction, userIds: readonly string[], scopes: readonly string[], now: Date): Promise<Pat[]> {
+    const rows = await tx.query<Row>(
+      `SELECT ${COLUMNS} FROM personal_access_tokens p
+       WHERE p.tenant_id = $1 AND p.user_id = ANY($2::uuid[]) AND p.revoked_at IS NULL AND p.expires_at > $3 AND p.scopes && $4::text[]
+       ORDER BY p.created_at, p.id`,
+      [tx.scope.tenantId, userIds, now, scopes],
     );
     return rows.map(withScopes);
   }

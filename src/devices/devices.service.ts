@@ -107,6 +107,13 @@ export class DevicesService {
     return this.get(tx, id);
   }
 
+  /** As `lock`, where the state is all that matters. */
+  async lockState(tx: Transaction, id: string): Promise<DeviceStatus> {
+    const [locked] = await this.devices.lock(tx, [id]);
+    if (locked === undefined) throw devicesError('DEVICE_NOT_FOUND');
+    return locked.status;
+  }
+
   /**
    * Along the state table, out of quarantine only back to where it was entered from. The device should have been locked.
    * @throws DEVICE_DECOMMISSIONED, DEVICE_STATE_CONFLICT, CONFLICT when another change came first

@@ -23,6 +23,8 @@ export interface Reach {
   readonly objectId: string;
   /** What the role is bound to: the object itself, or a group above it. */
   readonly boundTo: { readonly kind: ObjectKind; readonly id: string };
+  /** Groups from the object upwards to what the role is bound to; empty where that is the device itself. */
+  readonly path: readonly string[];
 }
 
 /** Whose live bindings narrow a list, and which roles of them count. */

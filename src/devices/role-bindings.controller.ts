@@ -5,7 +5,8 @@ import { Permission } from '../access/permission.js';
 import type { TenantPrincipal } from '../access/principal.js';
 import { IdParam } from '../platform/http/uuid-param.js';
 import { viewPage } from './devices.dto.js';
-import { BindingListQuery, bindingOf, BindingPage, BindingView, CreateBindingRequest, viewBinding } from './role-bindings.dto.js';
+import { BindingView, viewBinding } from './role-binding.view.js';
+import { BindingListQuery, bindingOf, BindingPage, CreateBindingRequest } from './role-bindings.dto.js';
 import { RoleBindingsService } from './role-bindings.service.js';
 
 @ApiTags('access')

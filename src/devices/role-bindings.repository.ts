@@ -23,6 +23,7 @@ interface ReachRow {
   readonly role: BindingRole;
   readonly objectId: string;
   readonly groupId: string | null;
+  readonly path: string[] | null;
 }
 
 const COLUMNS = `b.id, b.user_id AS "userId", b.role, b.group_id AS "groupId", b.device_id AS "deviceId", b.created_by AS "createdBy",
@@ -31,8 +32,8 @@ const AT = `to_char(b.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US
 
 /** Groups above: $1 tenant, $3 objects. A device is in many groups, a group in one. */
 const SEEDS: Readonly<Record<ObjectKind, string>> = {
-  device: 'SELECT m.device_id, m.group_id FROM group_members m WHERE m.tenant_id = $1 AND m.device_id = ANY($3::uuid[])',
-  group: 'SELECT g.id, g.id FROM groups g WHERE g.tenant_id = $1 AND g.id = ANY($3::uuid[])',
+  device: 'SELECT m.device_id, m.group_id, ARRAY[m.group_id] FROM group_members m WHERE m.tenant_id = $1 AND m.device_id = ANY($3::uuid[])',
+  group: 'SELECT g.id, g.id, ARRAY[g.id] FROM groups g WHERE g.tenant_id = $1 AND g.id = ANY($3::uuid[])',
 };
 const REACH_COLUMNS = 'b.id AS "bindingId", b.user_id AS "userId", b.role';
 const LIVE = `b.tenant_id = $1 AND ($2::uuid IS NULL OR b.user_id = $2) AND (b.expires_at IS NULL OR b.expires_at > $4)`;
@@ -40,16 +41,17 @@ const LIVE = `b.tenant_id = $1 AND ($2::uuid IS NULL OR b.user_id = $2) AND (b.e
 function reaching(kind: ObjectKind): { name: string; text: string } {
   const direct = kind === 'group' ? '' : `
     UNION ALL
-    SELECT ${REACH_COLUMNS}, b.device_id, NULL FROM role_bindings b WHERE ${LIVE} AND b.device_id = ANY($3::uuid[])`;
+    SELECT ${REACH_COLUMNS}, b.device_id, NULL, NULL FROM role_bindings b WHERE ${LIVE} AND b.device_id = ANY($3::uuid[])`;
   return {
     name: `role-bindings-of-${kind}`,
     text: `
-    WITH RECURSIVE up(object, id) AS (
+    WITH RECURSIVE up(object, id, path) AS (
       ${SEEDS[kind]}
       UNION
-      SELECT up.object, g.parent_id FROM up JOIN groups g ON g.tenant_id = $1 AND g.id = up.id WHERE g.parent_id IS NOT NULL
+      SELECT up.object, g.parent_id, up.path || g.parent_id FROM up JOIN groups g ON g.tenant_id = $1 AND g.id = up.id WHERE g.parent_id IS NOT NULL
     )
-    SELECT ${REACH_COLUMNS}, up.object AS "objectId", b.group_id AS "groupId" FROM up JOIN role_bindings b ON b.group_id = up.id WHERE ${LIVE}
+    SELECT ${REACH_COLUMNS}, up.object AS "objectId", b.group_id AS "groupId", up.path FROM up JOIN role_bindings b ON b.group_id = up.id
+      WHERE ${LIVE}
     ${direct}`,
   };
 }
@@ -66,8 +68,9 @@ export class RoleBindingsRepository {
    */
   async reaching(tenantId: string, userId: string | null, kind: ObjectKind, ids: readonly string[], at: Date): Promise<Reach[]> {
     const { rows } = await this.pools.reader.query<ReachRow>({ ...REACHING[kind], values: [tenantId, userId, ids, at] });
-    return rows.map(({ groupId, ...row }) => ({
+    return rows.map(({ groupId, path, ...row }) => ({
       ...row,
+      path: path ?? [],
       boundTo: groupId === null ? { kind: 'device', id: row.objectId } : { kind: 'group', id: groupId },
     }));
   }

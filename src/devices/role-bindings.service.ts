@@ -20,6 +20,11 @@ export interface NewBinding {
   readonly expiresAt?: Date;
 }
 
+export interface BindingQuery extends BindingFilter {
+  readonly limit?: number;
+  readonly cursor?: string;
+}
+
 /** Who has which role on which group or device: given and taken by those who may do so in the whole tenant, and by nobody else. */
 @Injectable()
 export class RoleBindingsService {
@@ -52,9 +57,15 @@ export class RoleBindingsService {
     });
   }
 
-  list(me: TenantPrincipal, { limit = DEFAULT_PAGE, cursor, ...filter }: BindingFilter & { limit?: number; cursor?: string }): Promise<Page<RoleBinding>> {
+  /** Oldest first, those that have run out among them. @throws CURSOR_INVALID */
+  list(me: TenantPrincipal, query: BindingQuery): Promise<Page<RoleBinding>> {
+    return this.of(me.tenantId, query);
+  }
+
+  /** As `list`, for rooms above. @throws CURSOR_INVALID */
+  of(tenantId: string, { limit = DEFAULT_PAGE, cursor, ...filter }: BindingQuery): Promise<Page<RoleBinding>> {
     const after = decodeCursor(cursor);
-    return this.in(me, async (tx) =>
+    return this.transactions.run({ tenantId }, async (tx) =>
       pageOf(await this.bindings.page(tx, filter, after, limit + 1), limit, ({ at, id }) => ({ at, id }), (binding) => binding));
   }
 

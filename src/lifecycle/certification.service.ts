@@ -8,7 +8,7 @@ import { requestContext } from '../platform/context/request-context.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
 import { lifetimeMs } from '../platform/http/fields.js';
 import type { CertificateRecord } from '../pki/certificate.js';
-import { CertificatesService, type CertificateGiven, type KeyOrder, type Revoked } from '../pki/certificates.service.js';
+import { CertificatesService, type CertificateGiven, type KeyOrder, type PreparedKey, type Revoked } from '../pki/certificates.service.js';
 import { CrlsService } from '../pki/crls.service.js';
 import type { RevokeReason } from '../pki/crl.js';
 import { pkiError } from '../pki/pki.errors.js';
@@ -43,18 +43,17 @@ export class CertificationService {
    * CSR_MALFORMED, CSR_SIGNATURE, KEY_WEAK, KEY_REUSED
    */
   async issue(me: TenantPrincipal, deviceId: string, request: CertificateRequest): Promise<CertificateGiven> {
-    // A device that is not there is told before anything about the request, like everywhere.
-    await this.transactions.run({ tenantId: me.tenantId }, (tx) => this.devices.get(tx, deviceId));
-    const order = keyOrderOf(request);
-    if (request.profile !== undefined && request.profile !== 'device') throw pkiError('CERT_PROFILE_UNKNOWN');
-    const ttlMs = request.ttl === undefined ? undefined : lifetimeMs(request.ttl);
-    // Looked at before a key is made; judged again under the lock.
-    await this.transactions.run({ tenantId: me.tenantId }, (tx) => this.refuse(tx, me, deviceId, false));
-    const { key, authority } = await this.certificates.prepare(me.tenantId, order, ttlMs);
-    return this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
+    const { tenantId } = me;
+    // A key takes long to make, so it is made before the device is locked, for a device that may have it as things look; one that
+    // comes with its request is judged under the lock at once.
+    const made = request.generate === true ? await this.makeKey(me, deviceId, request) : null;
+    const authority = await this.certificates.authority(tenantId);
+    return this.transactions.run({ tenantId }, async (tx) => {
       const renews = await this.refuse(tx, me, deviceId, true);
+      const { order, ttlMs } = orderOf(request);
+      const key = made ?? (await this.certificates.keyOf(order, ttlMs));
       const given = await this.certificates.issue(tx, {
-        owner: { kind: 'device', id: deviceId, tenantId: me.tenantId },
+        owner: { kind: 'device', id: deviceId, tenantId },
         key,
         authority,
         ...(ttlMs === undefined ? {} : { ttlMs }),
@@ -64,7 +63,7 @@ export class CertificationService {
       });
       await this.audit.record(tx, {
         type: 'CERT_ISSUED',
-        tenantId: me.tenantId,
+        tenantId,
         deviceId,
         userId: me.kind === 'user' ? me.id : null,
         actor: actorOf(me),
@@ -156,9 +155,15 @@ export class CertificationService {
     return last === undefined ? null : { ...last, confirmed: ejections.every(({ confirmed }) => confirmed) };
   }
 
+  private async makeKey(me: TenantPrincipal, deviceId: string, request: CertificateRequest): Promise<PreparedKey> {
+    await this.transactions.run({ tenantId: me.tenantId }, (tx) => this.refuse(tx, me, deviceId, false));
+    const { order, ttlMs } = orderOf(request);
+    return this.certificates.keyOf(order, ttlMs);
+  }
+
   /** @returns the certificate that is renewed, where the device came with one */
   private async refuse(tx: Transaction, me: TenantPrincipal, deviceId: string, lock: boolean): Promise<CertificateRecord | null> {
-    const { status } = lock ? await this.devices.lock(tx, deviceId) : await this.devices.get(tx, deviceId);
+    const status = lock ? await this.devices.lockState(tx, deviceId) : (await this.devices.get(tx, deviceId)).status;
     if (status === 'DECOMMISSIONED') throw devicesError('DEVICE_DECOMMISSIONED');
     const allowed = ISSUING_STATES.includes(status) || (status === 'QUARANTINED' && me.role === 'ADMIN');
     if (!allowed) throw lifecycleError('CERT_DEVICE_STATE', { detail: `The device is ${status}.` });
@@ -170,6 +175,13 @@ export class CertificationService {
     if (live.length > 0 || me.credential === 'certificate') throw lifecycleError('CERT_RENEWAL_NEEDS_CERTIFICATE');
     return null;
   }
+}
+
+/** @throws CERT_REQUEST_UNCLEAR, CERT_PROFILE_UNKNOWN */
+function orderOf(request: CertificateRequest): { order: KeyOrder; ttlMs?: number } {
+  const order = keyOrderOf(request);
+  if (request.profile !== undefined && request.profile !== 'device') throw pkiError('CERT_PROFILE_UNKNOWN');
+  return { order, ...(request.ttl === undefined ? {} : { ttlMs: lifetimeMs(request.ttl) }) };
 }
 
 function keyOrderOf({ csr, generate, keyType, password }: CertificateRequest): KeyOrder {

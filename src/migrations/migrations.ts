@@ -15,10 +15,12 @@ import { Invitations1764000000032 } from './1764000000032-invitations.js';
 import { ChangeNotices1764000000050 } from './1764000000050-change-notices.js';
 import { ExpiryWarnings1764000000060 } from './1764000000060-expiry-warnings.js';
 import { AuthoritySuccession1764000000061 } from './1764000000061-authority-succession.js';
+import { ListsLeaving1764000000062 } from './1764000000062-lists-leaving.js';
 import { ClocklessDevices1764000000070 } from './1764000000070-clockless-devices.js';
 import { NestedGroups1764000000080 } from './1764000000080-nested-groups.js';
 import { RoleBindings1764000000081 } from './1764000000081-role-bindings.js';
 import { OwnerEndsTokens1764000000090 } from './1764000000090-owner-ends-tokens.js';
+import { ReaderInATenant1764000000091 } from './1764000000091-reader-in-a-tenant.js';
 
 /** Every migration, oldest first. Written SQL: what runs is what was reviewed. */
 export const MIGRATIONS = [
@@ -38,8 +40,10 @@ export const MIGRATIONS = [
   ChangeNotices1764000000050,
   ExpiryWarnings1764000000060,
   AuthoritySuccession1764000000061,
+  ListsLeaving1764000000062,
   ClocklessDevices1764000000070,
   NestedGroups1764000000080,
   RoleBindings1764000000081,
   OwnerEndsTokens1764000000090,
+  ReaderInATenant1764000000091,
 ] satisfies (new () => MigrationInterface)[];

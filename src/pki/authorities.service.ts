@@ -1,11 +1,12 @@
 import { createPublicKey, randomUUID, X509Certificate } from 'node:crypto';
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import { SYSTEM_ACTOR, type AuditActor } from '../audit/audit-event.js';
 import { AuditService } from '../audit/audit.service.js';
 import { Clock } from '../platform/clock/clock.js';
 import { CONFIG, type Config } from '../platform/config/config.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
 import { KeyValueStore } from '../platform/redis/key-value.js';
+import { Lru } from '../platform/redis/lru.js';
 import { logger } from '../platform/telemetry/logger.js';
 import { AUTHORITIES_CHANNEL, ISSUING_LIFE_MS, issuingName, ORGANIZATION, ROOT_LIFE_MS, type Authority } from './authority.js';
 import { AuthoritiesRepository } from './authorities.repository.js';
@@ -39,6 +40,9 @@ interface RollOverOptions {
 }
 
 const DAY_MS = 86_400_000;
+/** An authority that was replaced elsewhere issues so much longer where the message was lost. */
+const MAX_AGE_MS = 30_000;
+const MAX_HELD = 1_000;
 /** A responder is replaced when it has less than this left. */
 const RESPONDER_RESERVE_MS = 10 * DAY_MS;
 
@@ -47,7 +51,11 @@ const RESPONDER_RESERVE_MS = 10 * DAY_MS;
  * several that make the same one at once, one wins and all use it.
  */
 @Injectable()
-export class AuthoritiesService {
+export class AuthoritiesService implements OnModuleInit {
+  /** Who issues for a tenant, with its certificate taken apart. */
+  private readonly current = new Lru<string, { readonly signing: SigningAuthority; readonly readAt: number }>(MAX_HELD);
+  private epoch = 0;
+
   constructor(
     @Inject(CONFIG) private readonly config: Config,
     private readonly clock: Clock,
@@ -58,14 +66,33 @@ export class AuthoritiesService {
     private readonly audit: AuditService,
   ) {}
 
+  async onModuleInit(): Promise<void> {
+    await this.store.subscribe(AUTHORITIES_CHANNEL, () => this.forget());
+  }
+
+  private forget(): void {
+    this.epoch += 1;
+    this.current.clear();
+  }
+
   /**
    * The authority that issues for a tenant now. Not to be called inside a transaction: it may need one of its own.
    * @throws AUTHORITY_KEY_ELSEWHERE when there is none and the root cannot sign one
    */
   async issuing(tenantId: string): Promise<SigningAuthority> {
     const now = this.clock.now();
+    const held = this.current.get(tenantId);
+    if (held !== undefined && now - held.readAt < MAX_AGE_MS && now >= held.readAt && isFresh(held.signing.authority, now)) return held.signing;
+    const { epoch } = this;
+    const signing = await this.readIssuing(tenantId, now);
+    // Not what a message that came meanwhile has overtaken.
+    if (epoch === this.epoch) this.current.set(tenantId, { signing, readAt: now });
+    return signing;
+  }
+
+  private async readIssuing(tenantId: string, now: number): Promise<SigningAuthority> {
     const found = await this.transactions.run({ tenantId }, (tx) => this.repository.issuing(tx, tenantId));
-    if (found !== null && thresholdOf(AUTHORITY_WINDOWS, found, now) === null && found.notAfter.getTime() > now) return this.signing(found);
+    if (found !== null && isFresh(found, now)) return this.signing(found);
     const root = await this.root();
     if (found !== null) {
       // Its successor has to be signed elsewhere: it goes on, and the monitor tells that it ends.
@@ -220,10 +247,16 @@ export class AuthoritiesService {
 
   /** Tells every process to read the authorities anew; for use after a commit. */
   async announce(): Promise<void> {
+    this.forget();
     await this.store.publish(AUTHORITIES_CHANNEL, '').catch((error: unknown) => {
       logger.warn({ err: error }, 'other processes were not told of a new authority; they find it within 30 s');
     });
   }
+}
+
+/** It can go on issuing: its end is not near. */
+function isFresh(authority: Authority, now: number): boolean {
+  return authority.notAfter.getTime() > now && thresholdOf(AUTHORITY_WINDOWS, authority, now) === null;
 }
 
 /** A responder's key and how it signs; it is no authority, so `issuerOf` would refuse it. */

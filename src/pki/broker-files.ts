@@ -45,19 +45,19 @@ export class BrokerFiles {
     const mark = states.map(({ authorityId, number }) => `${authorityId}:${number}`).join();
     if (mark === this.listed || states.length === 0) return;
     const lists = await Promise.all(states.map(({ authorityId, tenantId }) => this.crls.current(authorityId, tenantId)));
-    await replaceFile(path.resolve(file), lists.map((list) => list?.pem ?? '').join(''));
+    await replaceFile(path.resolve(file), Buffer.concat(lists.flatMap((list) => (list === null ? [] : [list.pem]))));
     this.listed = mark;
   }
 }
 
-async function replaceFile(file: string, text: string): Promise<void> {
+async function replaceFile(file: string, contents: string | Buffer): Promise<void> {
   await mkdir(path.dirname(file), { recursive: true });
   // Processes in containers may share the folder, and then have one and the same number.
   const aside = `${file}.${randomBytes(6).toString('hex')}.new`;
   try {
     const handle = await open(aside, 'w', 0o644);
     try {
-      await handle.writeFile(text);
+      await handle.writeFile(contents);
       await handle.sync();
     } finally {
       await handle.close();

@@ -1,11 +1,11 @@
-import { createHash, createPublicKey, randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { bits, explicit, integer, NULL, sequence, time, unsigned } from './der.js';
 import {
   authorityInfoAccess, authorityKeyIdentifier, basicConstraints, crlDistributionPoints, extendedKeyUsage, extension, keyUsage, name, OID,
   subjectAltName, subjectKeyIdentifier, type AltName, type KeyUsage,
 } from './extensions.js';
 import type { Issuer } from './issuer.js';
-import { algorithmIdentifier, keyIdOf, type SignatureAlgorithm } from './keys.js';
+import { algorithmIdentifier, isRsa, keyIdOf, type SignatureAlgorithm } from './keys.js';
 import { lintAuthority, lintCertificate } from './certificate-lint.js';
 import { BACKDATE_MS, POLICY_MAX_MS, type CertificateProfile } from './profiles.js';
 
@@ -47,14 +47,13 @@ export async function issueCertificate(issuer: Issuer, wanted: Wanted): Promise<
   const notBefore = wholeSecond(wanted.now - BACKDATE_MS);
   const life = Math.min(wanted.ttlMs, profile.maxMs, POLICY_MAX_MS);
   const notAfter = wholeSecond(Math.min(wanted.now + life, issuer.notAfter.getTime()));
-  const keyType = createPublicKey({ key: spki, type: 'spki', format: 'der' }).asymmetricKeyType;
   const serial = newSerial();
   const { distribution } = issuer;
   const signed = toBeSigned({
     serial, notBefore, notAfter, spki, issuer: issuer.name, algorithm: issuer.algorithm, subject: name(commonName),
     extensions: [
       basicConstraints(false),
-      keyUsage(profile.keyUsages(keyType)),
+      keyUsage(profile.keyUsages(isRsa(spki) ? 'rsa' : 'ec')),
       extendedKeyUsage(profile.purposes),
       subjectKeyIdentifier(keyIdOf(spki)),
       authorityKeyIdentifier(issuer.keyId),

@@ -63,28 +63,42 @@ const COLUMNS = `c.id, c.tenant_id, c.authority_id, c.serial, c.profile, c.devic
   to_char(c.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at`;
 const FROM = 'FROM certificates c LEFT JOIN certificates p ON p.id = c.parent_id';
 
+const INSERTED = `tenant_id, device_id, service_account_id, id, authority_id, serial, profile, certificate, fingerprint, public_key_hash,
+  not_before, not_after, created_at, parent_id, credential_id, requested_from`;
+const VALUES = `$1::uuid, $2::uuid, $3::uuid, $4::uuid, $5::uuid, $6::text, $7::text, $8::bytea, $9::text, $10::bytea, $11::timestamptz,
+  $12::timestamptz, $13::timestamptz, $14::uuid, $15::uuid, $16::inet`;
+
+function valuesOf(tenantId: string, owner: CertificateOwner | null, certificate: NewCertificate): unknown[] {
+  return [
+    tenantId, owner?.kind === 'device' ? owner.id : null, owner?.kind === 'service' ? owner.id : null,
+    certificate.id, certificate.authorityId, certificate.serial, certificate.profile, certificate.der, certificate.fingerprint,
+    certificate.keyHash, certificate.notBefore, certificate.notAfter, certificate.createdAt, certificate.parentId,
+    certificate.credentialId, certificate.requestedFrom,
+  ];
+}
+
 /** The tables `certificates` and `certified_keys`. */
 @Injectable()
 export class CertificatesRepository {
-  /** @returns false where the key was certified for somebody else, in whichever tenant. */
-  async rememberKey(tx: Transaction, hash: Buffer, tenantId: string, ownerId: string): Promise<boolean> {
-    await tx.query('INSERT INTO certified_keys (hash, tenant_id, owner_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING', [hash, tenantId, ownerId]);
-    const rows = await tx.query('SELECT FROM certified_keys WHERE hash = $1 AND tenant_id = $2 AND owner_id = $3', [hash, tenantId, ownerId]);
+  /**
+   * Stores a certificate of a device or service, and its key as theirs. One statement: a round trip costs as much as a signature.
+   * @returns false where the key was certified for somebody else, in whichever tenant
+   */
+  async insertOwned(tx: Transaction, owner: CertificateOwner, certificate: NewCertificate): Promise<boolean> {
+    const rows = await tx.query(
+      `WITH fresh AS (INSERT INTO certified_keys (hash, tenant_id, owner_id) VALUES ($10, $1, coalesce($2::uuid, $3::uuid)) ON CONFLICT DO NOTHING RETURNING hash)
+       INSERT INTO certificates (${INSERTED}) SELECT ${VALUES}
+        WHERE EXISTS (SELECT FROM fresh)
+           OR EXISTS (SELECT FROM certified_keys k WHERE k.hash = $10 AND k.tenant_id = $1 AND k.owner_id = coalesce($2::uuid, $3::uuid))
+       RETURNING id`,
+      valuesOf(owner.tenantId, owner, certificate),
+    );
     return rows.length > 0;
   }
 
-  async insert(tx: Transaction, tenantId: string, owner: CertificateOwner | null, certificate: NewCertificate): Promise<void> {
-    await tx.query(
-      `INSERT INTO certificates (tenant_id, device_id, service_account_id, id, authority_id, serial, profile, certificate, fingerprint,
-         public_key_hash, not_before, not_after, created_at, parent_id, credential_id, requested_from)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
-      [
-        tenantId, owner?.kind === 'device' ? owner.id : null, owner?.kind === 'service' ? owner.id : null,
-        certificate.id, certificate.authorityId, certificate.serial, certificate.profile, certificate.der, certificate.fingerprint,
-        certificate.keyHash, certificate.notBefore, certificate.notAfter, certificate.createdAt, certificate.parentId,
-        certificate.credentialId, certificate.requestedFrom,
-      ],
-    );
+  /** Stores a server's certificate. */
+  async insert(tx: Transaction, tenantId: string, certificate: NewCertificate): Promise<void> {
+    await tx.query(`INSERT INTO certificates (${INSERTED}) SELECT ${VALUES}`, valuesOf(tenantId, null, certificate));
   }
 
   async findBySerial(tx: Transaction, serial: string): Promise<CertificateRecord | null> {

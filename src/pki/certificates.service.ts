@@ -68,7 +68,8 @@ const SERVER_MS = POLICY_MAX_MS;
 
 /**
  * Certificates: signed, stored, listed, revoked. Who may ask for one is somebody else's question, who also audits. Methods that take a
- * transaction are parts of a larger change; each raises the version of the owner's facts, so that the gate sees it at once.
+ * transaction are parts of a larger change; what takes something away raises the version of the owner's facts, so that the gate sees it
+ * at once. A new certificate needs none: the gate looks again for a genuine one that it does not know.
  */
 @Injectable()
 export class CertificatesService {
@@ -82,11 +83,21 @@ export class CertificatesService {
     private readonly repository: CertificatesRepository,
   ) {}
 
-  /** Everything that costs time or may be refused before a transaction is opened. @throws CSR_…, KEY_WEAK, CERT_TTL_INVALID */
+  /** Everything that costs time or may be refused before a transaction is opened. @throws as `keyOf` and `authority` */
   async prepare(tenantId: string, order: KeyOrder, ttlMs?: number): Promise<{ key: PreparedKey; authority: SigningAuthority }> {
+    const key = await this.keyOf(order, ttlMs);
+    return { key, authority: await this.authority(tenantId) };
+  }
+
+  /** The key of a request, judged, or a fresh one. @throws CSR_…, KEY_WEAK, CERT_TTL_INVALID */
+  async keyOf(order: KeyOrder, ttlMs?: number): Promise<PreparedKey> {
     refuseTtl(ttlMs);
-    const key = await prepareKey(order);
-    return { key, authority: await this.authorities.issuing(tenantId) };
+    return prepareKey(order);
+  }
+
+  /** Who signs for the tenant; made at first need, so not to be called inside a transaction. @throws AUTHORITY_KEY_ELSEWHERE */
+  authority(tenantId: string): Promise<SigningAuthority> {
+    return this.authorities.issuing(tenantId);
   }
 
   /** @throws KEY_REUSED, CERT_TTL_INVALID, DEVICE_NOT_FOUND */
@@ -94,8 +105,6 @@ export class CertificatesService {
     const { owner, key, authority, renews } = order;
     refuseTtl(order.ttlMs);
     const profile = PROFILES[owner.kind];
-    const keyHash = keyHashOf(key.spki);
-    if (!(await this.repository.rememberKey(tx, keyHash, owner.tenantId, owner.id))) throw pkiError('KEY_REUSED');
     const now = this.clock.now();
     const issued = await issueCertificate(authority.issuer, {
       profile,
@@ -106,12 +115,15 @@ export class CertificatesService {
       now,
     });
     const id = randomUUID();
-    await this.repository.insert(tx, owner.tenantId, owner, {
-      id, authorityId: authority.authority.id, profile: profile.name, keyHash, createdAt: new Date(now),
+    const stored = await this.repository.insertOwned(tx, owner, {
+      id, authorityId: authority.authority.id, profile: profile.name, keyHash: keyHashOf(key.spki), createdAt: new Date(now),
       parentId: renews?.id ?? null, credentialId: order.credentialId ?? null, requestedFrom: order.requestedFrom ?? null, ...issued,
     });
-    if (renews) await this.repository.supersede(tx, renews.id, new Date(now), new Date(now + RENEWAL_OVERLAP_MS));
-    await this.touch(tx, owner);
+    if (!stored) throw pkiError('KEY_REUSED');
+    if (renews) {
+      await this.repository.supersede(tx, renews.id, new Date(now), new Date(now + RENEWAL_OVERLAP_MS));
+      await this.touch(tx, owner);
+    }
     const chain = await this.anchors.chainOf(authority.authority);
     return { id, ...given(issued, chain, key, commonNameOf(owner)) };
   }
@@ -126,7 +138,7 @@ export class CertificatesService {
       profile: PROFILES.server, commonName, altNames, spki: key.spki, ttlMs: SERVER_MS, now,
     });
     const id = randomUUID();
-    await this.transactions.run({ tenantId }, (tx) => this.repository.insert(tx, tenantId, null, {
+    await this.transactions.run({ tenantId }, (tx) => this.repository.insert(tx, tenantId, {
       id, authorityId: authority.authority.id, profile: 'server', keyHash: keyHashOf(key.spki), createdAt: new Date(now),
       parentId: null, credentialId: null, requestedFrom: null, ...issued,
     }));

@@ -1,4 +1,4 @@
-import { bits, enumerated, explicit, header, integer, sequence, time, toPem, unsigned } from './der.js';
+import { bits, enumerated, explicit, header, integer, sequence, time, unsigned } from './der.js';
 import { authorityKeyIdentifier, extension, OID } from './extensions.js';
 import type { Issuer } from './issuer.js';
 import { algorithmIdentifier } from './keys.js';
@@ -53,7 +53,21 @@ export async function buildCrl(issuer: Issuer, { number, thisUpdate, nextUpdate,
   return Buffer.concat([header(0x30, signed.length + signature.reduce((sum, part) => sum + part.length, 0)), signed, ...signature]);
 }
 
-/** As brokers read it: the label is `X509 CRL`, nothing else is understood. */
-export function crlPem(der: Buffer): string {
-  return toPem('X509 CRL', der);
+/** A multiple of the 48 bytes of a line of PEM. */
+const SLICE_BYTES = 48 * 2048;
+
+/** As brokers read it: the label is `X509 CRL`, nothing else is understood. Piece by piece, so that others have their turn meanwhile. */
+export async function crlPem(der: Buffer): Promise<Buffer> {
+  const pieces = [Buffer.from('-----BEGIN X509 CRL-----\n')];
+  for (let from = 0; from < der.length; from += SLICE_BYTES) {
+    if (from > 0) await nextTurn();
+    const lines = der.toString('base64', from, Math.min(from + SLICE_BYTES, der.length)).match(/.{1,64}/g) ?? [];
+    pieces.push(Buffer.from(`${lines.join('\n')}\n`, 'latin1'));
+  }
+  pieces.push(Buffer.from('-----END X509 CRL-----\n'));
+  return Buffer.concat(pieces);
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -25,11 +25,11 @@ interface Row {
   readonly number: string;
   readonly this_update: Date;
   readonly next_update: Date;
-  readonly der: Buffer;
 }
 
 /** Entries read at a time. */
 const PAGE = 5_000;
+const SLICE_BYTES = 262_144;
 /** Lists that are kept, the newest included. */
 const KEPT = 3;
 
@@ -40,19 +40,28 @@ export class CrlsRepository {
 
   /** Head of the newest list as Postgres has it, for whoever serves. */
   async head(authorityId: string): Promise<CrlHead | null> {
-    const { rows } = await this.pools.reader.query<Omit<Row, 'der'>>(
+    const { rows } = await this.pools.reader.query<Row>(
       'SELECT number, this_update, next_update FROM crls WHERE authority_id = $1 ORDER BY number DESC LIMIT 1',
       [authorityId],
     );
     return rows[0] === undefined ? null : headOf(rows[0]);
   }
 
+  /** Read in slices: a large list at once would hold the event loop up. `null`: it was replaced meanwhile. */
   async newest(authorityId: string): Promise<ListedCrl | null> {
-    const { rows } = await this.pools.reader.query<Row>(
-      'SELECT number, this_update, next_update, der FROM crls WHERE authority_id = $1 ORDER BY number DESC LIMIT 1',
-      [authorityId],
-    );
-    return rows[0] === undefined ? null : { ...headOf(rows[0]), der: rows[0].der };
+    const head = await this.head(authorityId);
+    if (head === null) return null;
+    const slices: Buffer[] = [];
+    for (let from = 1; ; from += SLICE_BYTES) {
+      const { rows } = await this.pools.reader.query<{ slice: Buffer }>(
+        'SELECT substring(der FROM $3::int FOR $4::int) AS slice FROM crls WHERE authority_id = $1 AND number = $2',
+        [authorityId, head.number.toString(), from, SLICE_BYTES],
+      );
+      const slice = rows[0]?.slice;
+      if (slice === undefined) return null;
+      slices.push(slice);
+      if (slice.length < SLICE_BYTES) return { ...head, der: Buffer.concat(slices) };
+    }
   }
 
   /** Every authority of the installation that publishes a list: those that can sign from here. */
@@ -102,9 +111,13 @@ export class CrlsRepository {
    * certificate (RFC 5280 §3.3).
    */
   async mark(tx: Transaction, authorityId: string, number: bigint, thisUpdate: Date): Promise<void> {
+    // Two statements, each by an index of its own: neither looks at the entries that only stay.
     await tx.query(
-      `UPDATE certificates SET crl_first = coalesce(crl_first, $2), crl_last = CASE WHEN not_after < $3 THEN $2::bigint END
-        WHERE authority_id = $1 AND crl_entry IS NOT NULL AND crl_last IS NULL AND (crl_first IS NULL OR not_after < $3)`,
+      'UPDATE certificates SET crl_first = $2 WHERE authority_id = $1 AND crl_entry IS NOT NULL AND crl_first IS NULL',
+      [authorityId, number.toString()],
+    );
+    await tx.query(
+      'UPDATE certificates SET crl_last = $2 WHERE authority_id = $1 AND crl_entry IS NOT NULL AND crl_last IS NULL AND not_after < $3',
       [authorityId, number.toString(), thisUpdate],
     );
   }
@@ -140,6 +153,6 @@ export class CrlsRepository {
   }
 }
 
-function headOf(row: Omit<Row, 'der'>): CrlHead {
+function headOf(row: Row): CrlHead {
   return { number: BigInt(row.number), thisUpdate: row.this_update, nextUpdate: row.next_update };
 }

@@ -10,7 +10,7 @@ export interface ServedCrl {
   readonly number: bigint;
   readonly nextUpdate: Date;
   readonly der: Buffer;
-  readonly pem: string;
+  readonly pem: Buffer;
 }
 
 const DAY_MS = 86_400_000;
@@ -76,7 +76,7 @@ export class CrlsService {
     if (held !== undefined && held.number === head?.number) return held;
     const newest = await this.repository.newest(authorityId);
     if (newest === null) return null;
-    const served = { number: newest.number, nextUpdate: newest.nextUpdate, der: newest.der, pem: crlPem(newest.der) };
+    const served = { number: newest.number, nextUpdate: newest.nextUpdate, der: newest.der, pem: await crlPem(newest.der) };
     this.served.set(authorityId, served);
     return served;
   }

@@ -1,8 +1,9 @@
 import 'reflect-metadata';
-import { createPublicKey, type KeyObject } from 'node:crypto';
+import { verify, type KeyObject } from 'node:crypto';
+import { promisify } from 'node:util';
 import { Pkcs10CertificateRequest } from '@peculiar/x509';
-import { DerError, readOne } from './der-reader.js';
-import { spkiOf } from './keys.js';
+import { DerError, oidOf, partsOf, readOne, type DerElement } from './der-reader.js';
+import { canonicalSpki, publicKeyOf } from './keys.js';
 import { pkiError } from './pki.errors.js';
 import { weaknessOf } from './weak-keys.js';
 
@@ -10,41 +11,73 @@ import { weaknessOf } from './weak-keys.js';
 export const MAX_CSR_LENGTH = 16_384;
 
 const PEM = /^\s*-----BEGIN (NEW )?CERTIFICATE REQUEST-----\s+([A-Za-z0-9+/=\s]+?)\s+-----END \1?CERTIFICATE REQUEST-----\s*$/;
+/** What nearly all requests are signed with: ECDSA and RSA (PKCS #1 v1.5), by the digest. */
+const DIGESTS: ReadonlyMap<string, { readonly digest: string; readonly keyType: string }> = new Map([
+  ['1.2.840.10045.4.3.2', { digest: 'sha256', keyType: 'ec' }],
+  ['1.2.840.10045.4.3.3', { digest: 'sha384', keyType: 'ec' }],
+  ['1.2.840.10045.4.3.4', { digest: 'sha512', keyType: 'ec' }],
+  ['1.2.840.113549.1.1.11', { digest: 'sha256', keyType: 'rsa' }],
+  ['1.2.840.113549.1.1.12', { digest: 'sha384', keyType: 'rsa' }],
+  ['1.2.840.113549.1.1.13', { digest: 'sha512', keyType: 'rsa' }],
+]);
+const verifyAside = promisify<string, Buffer, KeyObject, Buffer, boolean>(verify as never);
+
+/** The frame of a request (RFC 2986 §4). */
+interface Frame {
+  /** CertificationRequestInfo, as it was signed. */
+  readonly signed: Buffer;
+  readonly spki: Buffer;
+  /** Object identifier. */
+  readonly algorithm: string;
+  readonly signature: Buffer;
+}
 
 /**
  * The public key of a certificate request (RFC 2986), once the request proves possession of the private one. Its subject and
  * extensions are not looked at: who the certificate is for is known from elsewhere.
+ * @returns SubjectPublicKeyInfo in DER
  * @throws CSR_MALFORMED, CSR_SIGNATURE, KEY_WEAK
  */
 export async function readCsr(pem: string): Promise<Buffer> {
-  const key = await provenKey(derOf(pem));
+  const der = derOf(pem);
+  const { frame, key } = readFrame(der);
+  if (!(await isProven(der, frame, key))) throw pkiError('CSR_SIGNATURE');
   const weakness = weaknessOf(key);
   if (weakness !== null) throw pkiError('KEY_WEAK', { detail: weakness });
-  return spkiOf(key);
+  return canonicalSpki(frame.spki, key);
 }
 
 function derOf(pem: string): Buffer {
   const body = PEM.exec(pem)?.[2];
   if (body === undefined) throw pkiError('CSR_MALFORMED', { detail: 'It is no PEM with the label CERTIFICATE REQUEST.' });
-  try {
-    return readOne(Buffer.from(body, 'base64')).whole;
-  } catch (error) {
-    if (error instanceof DerError) throw pkiError('CSR_MALFORMED', { cause: error });
-    throw error;
-  }
+  return Buffer.from(body, 'base64');
 }
 
-async function provenKey(der: Buffer): Promise<KeyObject> {
-  let request: Pkcs10CertificateRequest;
-  let key: KeyObject;
+/** Only the frame is taken apart here; what the key is, and whether the signature is its, is OpenSSL's to say. */
+function readFrame(der: Buffer): { frame: Frame; key: KeyObject } {
   try {
-    request = new Pkcs10CertificateRequest(new Uint8Array(der));
-    key = createPublicKey({ key: Buffer.from(request.publicKey.rawData), type: 'spki', format: 'der' });
+    const [information, algorithm, signature, ...rest] = partsOf(readOne(der));
+    const [version, subject, spki] = partsOf(information);
+    if (!information || signature?.tag !== 0x03 || signature.contents[0] !== 0 || rest.length > 0) throw new DerError('no request');
+    if (version?.tag !== 0x02 || subject?.tag !== 0x30 || spki?.tag !== 0x30) throw new DerError('no request');
+    const frame = { signed: information.whole, spki: spki.whole, algorithm: oidOf(firstOf(algorithm)), signature: signature.contents.subarray(1) };
+    return { frame, key: publicKeyOf(frame.spki) };
   } catch (error) {
     throw pkiError('CSR_MALFORMED', { cause: error });
   }
-  // A key that the library cannot verify with proves nothing either.
-  const proven = await request.verify().catch(() => false);
-  if (!proven) throw pkiError('CSR_SIGNATURE');
-  return key;
+}
+
+function firstOf(element: DerElement | undefined): DerElement | undefined {
+  return partsOf(element)[0];
+}
+
+/** On the thread pool. What is signed in a rarer way is left to the library; a key that it cannot verify with proves nothing. */
+async function isProven(der: Buffer, { signed, algorithm, signature }: Frame, key: KeyObject): Promise<boolean> {
+  const known = DIGESTS.get(algorithm);
+  if (known !== undefined) return known.keyType === key.asymmetricKeyType && verifyAside(known.digest, signed, key, signature);
+  try {
+    return await new Pkcs10CertificateRequest(new Uint8Array(der)).verify();
+  } catch {
+    return false;
+  }
 }

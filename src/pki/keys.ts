@@ -1,7 +1,7 @@
 import { createHash, createPrivateKey, createPublicKey, generateKeyPair, sign, type KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
 import { NULL, oid, sequence } from './der.js';
-import { partsOf, readOne } from './der-reader.js';
+import { oidOf, partsOf, readOne } from './der-reader.js';
 
 export const KEY_TYPES = ['EC', 'RSA'] as const;
 export type KeyType = (typeof KEY_TYPES)[number];
@@ -44,6 +44,35 @@ export function algorithmOf(key: KeyObject): SignatureAlgorithm {
 /** Signs on the thread pool, so that the event loop goes on. */
 export function signBytes(algorithm: SignatureAlgorithm, key: KeyObject, bytes: Buffer): Promise<Buffer> {
   return signAside(ALGORITHMS[algorithm].digest, bytes, key);
+}
+
+/** SubjectPublicKeyInfo of every key on P-256 up to the coordinates of its point, which is not compressed (RFC 5480 §2). */
+const P256 = Buffer.from('3059301306072a8648ce3d020106082a8648ce3d030107034200' + '04', 'hex');
+const P256_BYTES = 32;
+
+function isPlainP256(spki: Buffer): boolean {
+  return spki.length === P256.length + 2 * P256_BYTES && spki.subarray(0, P256.length).equals(P256);
+}
+
+/** A public key from its SubjectPublicKeyInfo. OpenSSL checks either way that a point is on its curve. @throws for what is no key */
+export function publicKeyOf(spki: Buffer): KeyObject {
+  if (!isPlainP256(spki)) return createPublicKey({ key: spki, type: 'spki', format: 'der' });
+  // By its coordinates: OpenSSL takes several times as long to find out what kind of key it was given in DER.
+  const [x, y] = [spki.subarray(P256.length, P256.length + P256_BYTES), spki.subarray(P256.length + P256_BYTES)];
+  return createPublicKey({ key: { kty: 'EC', crv: 'P-256', x: x.toString('base64url'), y: y.toString('base64url') }, format: 'jwk' });
+}
+
+/** SubjectPublicKeyInfo of a key as OpenSSL writes it, however it was put in `spki`: one key has one name. */
+export function canonicalSpki(spki: Buffer, key: KeyObject): Buffer {
+  return isPlainP256(spki) ? spki : spkiOf(key);
+}
+
+const RSA_ENCRYPTION = '1.2.840.113549.1.1.1';
+
+/** Whether a SubjectPublicKeyInfo is of an RSA key. */
+export function isRsa(spki: Buffer): boolean {
+  const [algorithm] = partsOf(readOne(spki));
+  return oidOf(partsOf(algorithm)[0]) === RSA_ENCRYPTION;
 }
 
 /** SubjectPublicKeyInfo in DER. */

@@ -7,7 +7,7 @@ import { Lru } from '../platform/redis/lru.js';
 import type { CertRefusal } from './cert-refusals.js';
 import { CertificateMaterials, type CertificateMaterial } from './certificate-materials.js';
 import { CertificateUse } from './certificate-use.js';
-import { judgeCertificate, judgeRecord, judgeTime, readCertificate, type ReadCertificate } from './certificate.decision.js';
+import { judgeCertificate, judgeRecord, judgeTime, readCertificate, type ReadCertificate, type RecordedCertificate } from './certificate.decision.js';
 import { commonNameOf } from './identity-uri.js';
 import { TrustAnchors, type Anchor } from './trust-anchors.js';
 
@@ -87,7 +87,8 @@ export class PkiGate {
     const refusal = judgeCertificate(read, facts, now);
     if (refusal === 'CERT_SUBJECT') return { ok: false, reason: refusal, proven, possession: this.stillGood(read, now) };
     if (refusal !== null) return refuse(refusal, proven);
-    return this.withMaterial(facts, ({ bySerial }) => {
+    // A genuine certificate that is not among the records may have been issued since they were read.
+    return this.withMaterial(facts, ({ bySerial }) => bySerial.has(read.serial), ({ bySerial }) => {
       const record = bySerial.get(read.serial);
       const reason = judgeRecord(record, read.fingerprint, now);
       if (reason !== null || record === undefined) return refuse(reason ?? 'CERT_UNKNOWN', proven);
@@ -99,17 +100,22 @@ export class PkiGate {
   /** The broker has checked the certificate and tells only its name: good while the device holds any good certificate. */
   private checkName(commonName: string, facts: Facts, now: number): Eventually<CertificateVerdict> {
     if (commonName !== commonNameOf(facts)) return refuse('CERT_SUBJECT');
-    return this.withMaterial(facts, ({ bySerial }) => {
-      const good = [...bySerial.values()].filter((record) => judgeRecord(record, record.fingerprint, now) === null && record.notAfter > now);
+    const goodOf = ({ bySerial }: CertificateMaterial): RecordedCertificate[] =>
+      [...bySerial.values()].filter((record) => judgeRecord(record, record.fingerprint, now) === null && record.notAfter > now);
+    return this.withMaterial(facts, (material) => goodOf(material).length > 0, (material) => {
+      const { bySerial } = material;
+      const good = goodOf(material);
       const latest = good.sort((a, b) => b.notAfter - a.notAfter)[0];
       if (latest === undefined) return refuse(bySerial.size > 0 ? 'CERT_REVOKED' : 'CERT_UNKNOWN');
       return { ok: true, credentialId: latest.id, endsAt: Math.min(latest.notAfter, latest.endsAt ?? latest.notAfter) };
     });
   }
 
-  private withMaterial(facts: Facts, decide: (material: CertificateMaterial) => CertificateVerdict): Eventually<CertificateVerdict> {
+  /** Decides on what is at hand if that suffices, else on what Postgres has. */
+  private withMaterial(facts: Facts, suffices: (material: CertificateMaterial) => boolean, decide: (material: CertificateMaterial) => CertificateVerdict): Eventually<CertificateVerdict> {
     const material = this.materials.peek(facts);
-    return material !== undefined ? decide(material) : this.materials.load(facts).then(decide, () => refuse('CERT_STATUS_UNAVAILABLE'));
+    if (material !== undefined && suffices(material)) return decide(material);
+    return this.materials.load(facts).then(decide, () => refuse('CERT_STATUS_UNAVAILABLE'));
   }
 
   /** Whether it would still connect its own device; where that has to be looked up first, it is believed this once. */

@@ -135,5 +135,5 @@ export class PublicationsController {
 }
 
 function file(contents: string | Buffer): StreamableFile {
-  return new StreamableFile(Buffer.from(contents as string));
+  return new StreamableFile(typeof contents === 'string' ? Buffer.from(contents) : contents);
 }

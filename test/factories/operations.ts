@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Reply, TestApp } from './app.js';
 
 export interface Schema {
   readonly $ref?: string;
@@ -95,4 +96,25 @@ function textOf({ format, minLength = 1 }: Schema): string {
   if (format === 'email') return 'sample@example.test';
   if (format === 'date-time') return '2030-01-01T00:00:00Z';
   return 'sample-text-of-some-length'.padEnd(minLength, 'x').slice(0, Math.max(minLength, 12));
+}
+
+export function codeOf({ status, body }: Reply<unknown>): string {
+  return `${status} ${(body as { code?: string } | undefined)?.code ?? ''}`.trim();
+}
+
+/** Whether `probe` can find out how the guard answers without ending the object: a call without a body does its work. */
+export function canProbe({ reads, body, path }: Operation): boolean {
+  return reads || body !== undefined || /\{\w+\}.*\{/.test(path);
+}
+
+/** Calls an operation on an object with a body that is refused behind the guard, or about a part of the object that nobody has. */
+export async function probe(app: TestApp, { method, path, body, reads }: Operation, id: string, headers: Record<string, string>): Promise<string> {
+  const filled = path.replace('{id}', id).replace(/\{\w+\}/g, () => randomUUID());
+  const answer = await app.call(method, filled, reads || body === undefined ? undefined : { ...(body as object), surplus: true }, headers);
+  return codeOf(answer);
+}
+
+/** Whether the answer of a probe is the guard's refusal. */
+export function refused(code: string): boolean {
+  return ['PERMISSION_DENIED', 'DEVICE_NOT_FOUND', 'GROUP_NOT_FOUND', 'NOT_FOUND'].includes(code.slice(4));
 }

@@ -1,0 +1,63 @@
+import { createPublicKey, generateKeyPairSync, randomInt } from 'node:crypto';
+import { Pkcs10CertificateRequest } from '@peculiar/x509';
+import { AppError } from '../platform/problem/app-error.js';
+import { authorityRequest } from './authority-request.js';
+import { readCsr } from './csr.js';
+import { toPem } from './der.js';
+import { algorithmOf, publicKeyOf, signBytes, spkiOf } from './keys.js';
+
+const MUTATIONS = 600;
+
+const LABEL = 'CERTIFICATE REQUEST';
+const derOf = (pem: string): Buffer => Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ''), 'base64');
+
+async function requestOf(kind: string): Promise<{ pem: string; spki: Buffer }> {
+  const { privateKey } = kind === 'RSA' ? generateKeyPairSync('rsa', { modulusLength: 2048 }) : generateKeyPairSync('ec', { namedCurve: kind });
+  const spki = spkiOf(privateKey);
+  const algorithm = algorithmOf(createPublicKey({ key: spki, type: 'spki', format: 'der' }));
+  return { pem: await authorityRequest({ commonName: 'anybody', organization: 'any', spki, algorithm }, (bytes) => signBytes(algorithm, privateKey, bytes)), spki };
+}
+
+describe.each(['P-256', 'P-384', 'RSA'])('a certificate request (%s)', (kind) => {
+  it('gives its key as OpenSSL writes it', async () => {
+    const { pem, spki } = await requestOf(kind);
+    expect(await readCsr(pem)).toEqual(spki);
+    expect(publicKeyOf(spki).equals(createPublicKey({ key: spki, type: 'spki', format: 'der' }))).toBe(true);
+  });
+
+  it('that was changed anywhere is refused with a code, or is one that another reader takes too, for the same key', async () => {
+    const { pem } = await requestOf(kind);
+    const good = derOf(pem);
+    const codes = new Map<string, number>();
+    for (let i = 0; i < MUTATIONS; i += 1) {
+      const bytes = Buffer.from(good);
+      for (let flips = randomInt(1, 4); flips > 0; flips -= 1) bytes[randomInt(bytes.length)] = randomInt(256);
+      const cut = i % 7 === 0 ? bytes.subarray(0, randomInt(bytes.length)) : bytes;
+      const answer: Buffer | string = await readCsr(toPem(LABEL, cut)).catch((error: unknown) => (error instanceof AppError ? error.code : String(error)));
+      if (typeof answer === 'string') {
+        codes.set(answer, (codes.get(answer) ?? 0) + 1);
+        continue;
+      }
+      const other = new Pkcs10CertificateRequest(new Uint8Array(cut));
+      expect(await other.verify()).toBe(true);
+      expect(Buffer.from(other.publicKey.rawData)).toEqual(answer);
+    }
+    expect([...codes.keys()].filter((code) => !['CSR_MALFORMED', 'CSR_SIGNATURE', 'KEY_WEAK'].includes(code))).toEqual([]);
+    expect(codes.get('CSR_SIGNATURE')).toBeGreaterThan(0);
+    expect(codes.get('CSR_MALFORMED')).toBeGreaterThan(0);
+  });
+});
+
+describe('a public key', () => {
+  it('that is no point of its curve is none', () => {
+    const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const spki = spkiOf(publicKey);
+    spki[spki.length - 1] = (spki.at(-1) ?? 0) ^ 1;
+    expect(() => publicKeyOf(spki)).toThrow();
+  });
+
+  it('is the same whichever way it was read', () => {
+    const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    expect(publicKeyOf(spkiOf(publicKey)).equals(publicKey)).toBe(true);
+  });
+});

@@ -1,9 +1,12 @@
 /**
  * `npm run bench:messages`: the verifier of signed messages as a ratio to bare `createHmac` + `JSON.parse` on the same message, and
- * what the nonce check costs over a Redis of its own. Both on one thread, side by side, the median of the rounds.
+ * what the nonce check costs over a Redis of its own, both on one thread; and the gateway end to end on a Mosquitto of its own against an
+ * mqtt.js subscriber that only counts. Side by side, the median of the rounds.
  *
  *   --rounds N      rounds that count, after one to warm up (7)
  *   --seconds N     length of one measurement (0.5)
+ *   --messages N    of each round through the gateway (2000); 0 leaves it out
+ *   --profile FILE  CPU profile of the gateway in the last round (`node test/bench/profile.mjs FILE` reads it)
  */
 import { spawn } from 'node:child_process';
 import { createHmac, randomBytes, randomUUID } from 'node:crypto';
@@ -14,7 +17,9 @@ import { prepareOrExit } from './prepare.mjs';
 const TOPIC = `devices/${randomUUID()}/telemetry`;
 const IN_FLIGHT = 100;
 
-const { values } = parseArgs({ options: { rounds: { type: 'string', default: '7' }, seconds: { type: 'string', default: '0.5' } } });
+const { values } = parseArgs({ options: {
+  rounds: { type: 'string', default: '7' }, seconds: { type: 'string', default: '0.5' },
+  messages: { type: 'string', default: '2000' }, profile: { type: 'string' } } });
 const rounds = Number(values.rounds);
 const milliseconds = Number(values.seconds) * 1000;
 if (!(rounds >= 1 && milliseconds > 0)) {
@@ -32,6 +37,7 @@ const { RedisStore } = await import('../dist/platform/redis/redis-store.js');
 process.stdout.write('| what | a second | ratio |\n|---|---|---|\n');
 verifier();
 await nonces();
+if (Number(values.messages) > 0) await gateway();
 
 function verifier() {
   const key = randomBytes(32);
@@ -119,6 +125,20 @@ async function rateOf(work, inFlight) {
   };
   await Promise.all(Array.from({ length: inFlight }, lane));
   return (count * 1000) / (performance.now() - start);
+}
+
+async function gateway() {
+  const { measureGateway } = await import('../test/bench/gateway.mjs');
+  const measured = await measureGateway({ rounds: Math.min(rounds, 5), messages: Number(values.messages), profile: values.profile });
+  if (measured === null) {
+    process.stdout.write('| no mosquitto or no redis-server here: the gateway was not measured | | |\n');
+    return;
+  }
+  const { bare, gateway: ours } = measured;
+  row('mqtt.js subscriber that only counts, QoS 1: messages a second of CPU', median(bare.perCpu), 1);
+  row('the gateway, end to end: messages a second of CPU', median(ours.perCpu), median(ours.perCpu.map((value, index) => value / bare.perCpu[index])));
+  row('mqtt.js subscriber: messages a second', median(bare.rates), 1);
+  row('the gateway: messages a second', median(ours.rates), median(ours.rates.map((value, index) => value / bare.rates[index])));
 }
 
 function row(what, perSecond, ratio) {

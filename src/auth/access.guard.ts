@@ -2,10 +2,10 @@ import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/com
 import { Reflector } from '@nestjs/core';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ACCESS, type Access } from '../access/decorators.js';
-import { rightsOf } from '../access/permission.js';
 import type { Principal } from '../access/principal.js';
 import { actorOf, ANONYMOUS_ACTOR, type AuditEventType } from '../audit/audit-event.js';
 import { AuditStream } from '../audit/audit.stream.js';
+import { readOnly } from '../platform/context/request-context.js';
 import { isAppError } from '../platform/problem/app-error.js';
 import { platformError } from '../platform/problem/platform.errors.js';
 import { TenantsService } from '../users/tenants.service.js';
@@ -14,8 +14,8 @@ import { authError } from './auth.errors.js';
 import { CsrfTokens } from './csrf.js';
 import { IdentifyService } from './identify.service.js';
 import { OPEN_REGISTRATION } from './open-registration.js';
-import { mayEnterTenants } from './principals.service.js';
 import { RegistrationService } from './registration.service.js';
+import { entryOf } from './tenant-entry.js';
 
 export type GuardedRequest = FastifyRequest & { principal?: Principal };
 
@@ -91,17 +91,21 @@ export class AccessGuard implements CanActivate {
 
   /**
    * The principal in the tenant that `X-Tenant` names. Everybody acts in their own tenant only, and naming another is answered as if
-   * there were no such tenant; but sessions of the platform plane act in any tenant as its ADMIN.
+   * there were no such tenant; but sessions of the platform plane act in any tenant as its ADMIN, or read there.
    */
-  private async inTenant(principal: Principal, access: Access, { headers }: GuardedRequest): Promise<Principal> {
+  private async inTenant(principal: Principal, access: Access, { headers, method }: GuardedRequest): Promise<Principal> {
     const named = headers['x-tenant'];
     if (named === undefined || named === principal.tenantId) return principal;
     const tenant = typeof named === 'string' ? await this.tenants.findByName(named) : null;
     if (tenant !== null && tenant.id === principal.tenantId) return principal;
-    const mayEnter = principal.kind === 'user' && access.kind === 'permission' && mayEnterTenants(principal.platformRole);
-    if (tenant === null || !mayEnter) throw platformError('NOT_FOUND', { internal: 'X-Tenant names another tenant' });
-    const permissions = rightsOf('ADMIN', principal.platformRole);
-    return { ...principal, tenantId: tenant.id, role: 'ADMIN', permissions, tenantFrozen: tenant.status === 'FROZEN' };
+    const entry = principal.kind === 'user' && access.kind === 'permission' ? entryOf(principal.platformRole) : null;
+    if (tenant === null || entry === null) throw platformError('NOT_FOUND', { internal: 'X-Tenant names another tenant' });
+    const { role, permissions, readsOnly } = entry;
+    if (readsOnly) {
+      if (!SAFE_METHODS.includes(method)) throw authError('PERMISSION_DENIED', { detail: 'A PLATFORM_OPERATOR only reads in other tenants.' });
+      readOnly();
+    }
+    return { ...principal, tenantId: tenant.id, role, permissions, tenantFrozen: tenant.status === 'FROZEN' };
   }
 
   /** Each entry is told to the tenant that was entered. */

@@ -6,7 +6,8 @@ import { Clock } from '../platform/clock/clock.js';
 import { statusOf } from './pat.js';
 import { grantedBy } from './pat-scope.js';
 import { PatsRepository } from './pats.repository.js';
-import { mayEnterTenants, PrincipalsService } from './principals.service.js';
+import { PrincipalsService } from './principals.service.js';
+import { entryOf } from './tenant-entry.js';
 
 /** Judges a caller anew, by the statements that the guard uses. Who is known by neither session nor token is refused. */
 @Injectable()
@@ -26,8 +27,8 @@ export class PrincipalStanding extends Standing {
     const now = await this.principals.again(id, sessionId, credential);
     if (now === null) return false;
     if (now.tenantId === tenantId) return now.permissions.has(permission);
-    // A tenant that the platform entered: as its ADMIN, for as long as the platform's role says so.
-    return mayEnterTenants(now.platformRole) && rightsOf('ADMIN', now.platformRole).has(permission);
+    // A tenant that the platform entered, for as long as the platform's role says so.
+    return entryOf(now.platformRole)?.permissions.has(permission) ?? false;
   }
 
   private async tokenMay({ id, tenantId, credentialId }: Principal, permission: Permission, since: number): Promise<boolean> {

@@ -5,13 +5,6 @@ import { Clock } from '../platform/clock/clock.js';
 import { Pools } from '../platform/database/pools.js';
 import type { AccessClaims } from './access-token.js';
 
-/** Who may act in a tenant that is not their own, as its ADMIN. */
-const ENTERING: readonly (PlatformRole | null)[] = ['PLATFORM_ADMIN', 'PLATFORM_OPERATOR_WRITE'];
-
-export function mayEnterTenants(platformRole: PlatformRole | null): boolean {
-  return ENTERING.includes(platformRole);
-}
-
 interface Row {
   tenantId: string | null;
   role: Role | null;

@@ -16,8 +16,8 @@ export interface GatewayBroker {
   readonly embedded: boolean;
 }
 
-/** Each takes one message at a time, so this many are in flight; the rest waits at the broker. */
-const SUBSCRIBERS = 4;
+/** Each takes one message at a time, so this many are in flight; the rest waits at the broker. Four were a third as fast. */
+const SUBSCRIBERS = 16;
 /** Messages of QoS 0 in flight; more are dropped, as nobody waits for their acknowledgement. */
 const MAX_UNACKNOWLEDGED = 500;
 const RETRY_FIRST_MS = 100;

@@ -20,6 +20,7 @@ import { ClocklessDevices1764000000070 } from './1764000000070-clockless-devices
 import { NestedGroups1764000000080 } from './1764000000080-nested-groups.js';
 import { RoleBindings1764000000081 } from './1764000000081-role-bindings.js';
 import { OwnerEndsTokens1764000000090 } from './1764000000090-owner-ends-tokens.js';
+import { ReaderInATenant1764000000091 } from './1764000000091-reader-in-a-tenant.js';
 
 /** Every migration, oldest first. Written SQL: what runs is what was reviewed. */
 export const MIGRATIONS = [
@@ -44,4 +45,5 @@ export const MIGRATIONS = [
   NestedGroups1764000000080,
   RoleBindings1764000000081,
   OwnerEndsTokens1764000000090,
+  ReaderInATenant1764000000091,
 ] satisfies (new () => MigrationInterface)[];

@@ -80,10 +80,10 @@ export class AuthoritiesRepository {
     return rows.length > 0;
   }
 
-  /** The installation's root and the tenant's own issuing authorities, newest first. */
+  /** The installation's root and the tenant's own issuing authorities, without keys, newest first. */
   async list(tx: Transaction): Promise<Authority[]> {
     const rows = await tx.query<Row>(
-      `SELECT ${ALL} FROM certificate_authorities WHERE kind = 'root' OR (kind = 'issuing' AND tenant_id = $1) ORDER BY created_at DESC, id`,
+      `SELECT ${PUBLIC} FROM certificate_authorities WHERE kind = 'root' OR (kind = 'issuing' AND tenant_id = $1) ORDER BY created_at DESC, id`,
       [tx.scope.tenantId],
     );
     return rows.map(authorityOf);

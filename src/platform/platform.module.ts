@@ -3,7 +3,7 @@ import { DataSource } from 'typeorm';
 import { Clock, SystemClock } from './clock/clock.js';
 import { CONFIG, type Config } from './config/config.js';
 import { DataKeys } from './crypto/data-keys.js';
-import { appDataSource, type EntityClass } from './database/data-source.js';
+import { appDataSource, ReaderSource, type EntityClass } from './database/data-source.js';
 import { Notifications } from './database/notifications.js';
 import { Pools } from './database/pools.js';
 import { Transactions } from './database/transactions.js';
@@ -27,6 +27,7 @@ export interface PlatformOptions {
 export class PlatformModule implements OnApplicationShutdown {
   constructor(
     @Inject(DataSource) private readonly source: DataSource,
+    private readonly readers: ReaderSource,
     private readonly store: KeyValueStore,
   ) {}
 
@@ -38,6 +39,7 @@ export class PlatformModule implements OnApplicationShutdown {
         { provide: Clock, useValue: clock },
         { provide: KeyValueStore, useValue: store },
         { provide: DataSource, useFactory: () => appDataSource(config.database, entities).initialize() },
+        { provide: ReaderSource, useFactory: () => ReaderSource.over(config.database, entities) },
         Pools,
         Notifications,
         Transactions,
@@ -53,6 +55,7 @@ export class PlatformModule implements OnApplicationShutdown {
 
   async onApplicationShutdown(): Promise<void> {
     if (this.source.isInitialized) await this.source.destroy();
+    await this.readers.close();
     await this.store.close();
   }
 }

@@ -1,11 +1,16 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
-/** What is known about a request before anybody is authenticated. Ambient for logs and audit only, never for decisions. */
+/**
+ * What is known about a request before anybody is authenticated. Ambient for logs and audit only, never for decisions; but that a request
+ * only reads is said here, so that no transaction of it can forget it.
+ */
 export interface RequestContext {
   readonly requestId: string;
   /** Client address after `TRUST_PROXY` was applied. */
   readonly ip: string;
   readonly userAgent?: string;
+  /** Its transactions run under the database role that can only read. Said by `readOnly`, never taken back. */
+  readsOnly?: true;
 }
 
 const storage = new AsyncLocalStorage<RequestContext>();
@@ -13,6 +18,13 @@ const storage = new AsyncLocalStorage<RequestContext>();
 /** The current request, or `undefined` outside of one (jobs, start-up). */
 export function requestContext(): RequestContext | undefined {
   return storage.getStore();
+}
+
+/** From here on the current request can change nothing. @throws outside of a request: what could not be held is not promised. */
+export function readOnly(): void {
+  const context = storage.getStore();
+  if (context === undefined) throw new Error('there is no request to keep from writing');
+  context.readsOnly = true;
 }
 
 /** Requests whose context is open. */

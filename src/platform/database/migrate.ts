@@ -40,7 +40,10 @@ async function prepareServer(database: Config['database']): Promise<void> {
     if (version < OLDEST_POSTGRES) {
       throw new Error(`Postgres ${Math.floor(version / 10_000)} is too old: Portcullis needs Postgres 15 or newer.`);
     }
-    if (!database.migratorUrl) await ensureRoles(client, roleNames(rolePrefix(database)), version);
+    if (database.migratorUrl) return;
+    // Two that start together would grant the same thing at once, which Postgres refuses one of them. The lock ends with the connection.
+    await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
+    await ensureRoles(client, roleNames(rolePrefix(database)), version);
   } finally {
     await client.end();
   }

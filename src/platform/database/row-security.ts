@@ -38,7 +38,9 @@ export async function secureTable(runner: QueryRunner, table: string, grants: Gr
   await runner.query(`GRANT ${grants.app} ON ${table} TO "${roles.app}"`);
   for (const [role, what] of [[roles.gate, grants.gate], [roles.reader, grants.reader]] as const) {
     if (!what) continue;
-    await runner.query(`CREATE POLICY ${table}_read_${role === roles.gate ? 'gate' : 'reader'} ON ${table} FOR SELECT TO "${role}" USING (true)`);
+    // The reader sees everything, unless the transaction says for which tenant it reads.
+    const rows = role === roles.gate ? 'true' : `current_tenant() IS NULL OR (${visible})`;
+    await runner.query(`CREATE POLICY ${table}_read_${role === roles.gate ? 'gate' : 'reader'} ON ${table} FOR SELECT TO "${role}" USING (${rows})`);
     await runner.query(`GRANT ${what} ON ${table} TO "${role}"`);
   }
 }

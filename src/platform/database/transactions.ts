@@ -1,6 +1,8 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
+import { requestContext } from '../context/request-context.js';
 import { logger } from '../telemetry/logger.js';
+import { ReaderSource } from './data-source.js';
 
 /** Who the transaction acts for. Row security shows nothing to a transaction without one. */
 export interface Scope {
@@ -25,16 +27,23 @@ export interface Transaction {
 
 /**
  * Opens transactions. The scope is set inside the transaction (`set_config(…, true)`), so it ends with it and cannot leak to
- * the next user of the pooled connection.
+ * the next user of the pooled connection. A request that only reads (`readOnly`) gets them under the reader role, which sees the scope's
+ * tenant alone and may write nothing, whatever the code asks for.
  */
 @Injectable()
 export class Transactions {
-  constructor(@Inject(DataSource) private readonly source: DataSource) {}
+  constructor(
+    @Inject(DataSource) private readonly source: DataSource,
+    private readonly readers: ReaderSource,
+  ) {}
 
   async run<T>(scope: Scope, work: (tx: Transaction) => Promise<T>): Promise<T> {
     const last: (() => Promise<void>)[] = [];
     const afterwards: (() => void | Promise<void>)[] = [];
-    const result = await this.source.transaction(async (manager) => {
+    const readsOnly = requestContext()?.readsOnly === true;
+    const source = readsOnly ? await this.readers.get() : this.source;
+    const result = await source.transaction(async (manager) => {
+      if (readsOnly) await manager.query('SET TRANSACTION READ ONLY');
       await manager.query(
         `SELECT set_config('app.tenant', $1, true), set_config('app.user', $2, true), set_config('app.email', $3, true)`,
         [scope.tenantId ?? '', scope.userId ?? '', scope.email ?? ''],

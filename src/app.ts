@@ -18,6 +18,8 @@ import { NestLogger } from './platform/telemetry/nest-logger.js';
 import { logger } from './platform/telemetry/logger.js';
 
 const BODY_LIMIT = 64 * 1024;
+/** Two years. */
+const HSTS_SECONDS = 63_072_000;
 /** For requests that are being answered when the application stops. */
 const DRAIN_MS = 5_000;
 /** Request headers that a browser of another origin may send; a fixed list, never the one it asks for. */
@@ -33,8 +35,15 @@ export async function createApp(options: AppOptions): Promise<NestFastifyApplica
     trustProxy: config.http.trustProxy.length > 0 ? [...config.http.trustProxy] : false,
     genReqId: () => randomUUID(),
     // The socket's errors, a URL such as /%zz among them, are met before any filter.
-    frameworkErrors: (error: unknown, request: unknown, reply: unknown) =>
-      sendProblem(error, publicUrl, request as FastifyRequest, reply as FastifyReply),
+    frameworkErrors: (error: unknown, request: unknown, reply: unknown) => {
+      // No hook runs for them, those of helmet among them.
+      void (reply as FastifyReply).headers({
+        'x-content-type-options': 'nosniff',
+        'content-security-policy': "default-src 'none';frame-ancestors 'none'",
+        'strict-transport-security': hstsOf(config),
+      });
+      sendProblem(error, publicUrl, request as FastifyRequest, reply as FastifyReply);
+    },
   });
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(options), adapter, {
     logger: new NestLogger(),
@@ -59,7 +68,7 @@ export async function createApp(options: AppOptions): Promise<NestFastifyApplica
         frameAncestors: ["'none'"],
       },
     },
-    hsts: config.production ? { maxAge: 63_072_000, includeSubDomains: true } : { maxAge: 0 },
+    hsts: config.production ? { maxAge: HSTS_SECONDS, includeSubDomains: true } : { maxAge: 0 },
   });
   app.enableCors({
     origin: [...config.http.corsOrigins],
@@ -75,6 +84,11 @@ export async function createApp(options: AppOptions): Promise<NestFastifyApplica
   serveErrorPage(fastify);
   serveOpenApi(app, openApiDocument(app));
   return app;
+}
+
+/** As helmet says it. */
+function hstsOf({ production }: Config): string {
+  return production ? `max-age=${HSTS_SECONDS}; includeSubDomains` : 'max-age=0; includeSubDomains';
 }
 
 /** Fastify closes its server and then waits for whoever is connected. Its own `forceCloseConnections` would cut answers. */

@@ -9,7 +9,7 @@ export function welcome({ config, addresses, firstAdmin }: Runtime): string {
     '',
     `  REST and OpenAPI   ${rest}/docs`,
     `  Broker callbacks   http://${config.internal.host}:${addresses.internal ?? '-'}  (also /metrics, /health/ready)`,
-    ...(addresses.mqtt === null ? [] : [`  MQTT 3.1.1         mqtt://localhost:${addresses.mqtt}  (embedded broker)`]),
+    ...(addresses.mqtt === null ? [] : [`  MQTT 3.1.1         mqtt://localhost:${addresses.mqtt}  (embedded broker; TLS: ${config.mqtt.external.mtls} by certificate, ${config.mqtt.external.tls} by secret or token)`]),
     `  Data directory     ${config.dataDir}`,
     '',
   ];

@@ -71,10 +71,12 @@ describe('a process that is killed at any moment', () => {
 
   const rotate = async (known: Known): Promise<void> => {
     known.unsureRotations += 1;
-    const { status } = await server.call('POST', `/devices/${known.device.id}/rotate-client-secret`);
-    expect(status).toBe(200);
+    const { status, body } = await server.call('POST', `/devices/${known.device.id}/rotate-client-secret`);
+    // In a long run one device comes to have as many live secrets as it may.
+    const full = status === 409 && body['code'] === 'CREDENTIAL_LIMIT_REACHED';
+    expect({ status, full }).toEqual({ status: full ? 409 : 200, full });
     known.unsureRotations -= 1;
-    known.rotated += 1;
+    if (!full) known.rotated += 1;
   };
 
   /** One thing after another, each lane on devices of its own, until the connection breaks. */

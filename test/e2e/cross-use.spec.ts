@@ -23,6 +23,8 @@ beforeAll(async () => {
   await app.call('POST', '/auth/email/change', { newEmail: 'root@example.test', password: ADMIN.password });
   await app.app.get(Letters).settled();
   [deviceId, serviceId] = [device.id, service.body.id];
+  const browser = await app.call('POST', '/auth/login', { ...ADMIN, transport: 'cookie' }, {});
+  const signing = (await app.call<{ hmac_secret: string }>('POST', `/devices/${device.id}/rotate-secret`, {})).body.hmac_secret;
   Object.assign(kinds, {
     web: login.body.access_token,
     refresh: login.body.refresh_token,
@@ -35,6 +37,9 @@ beforeAll(async () => {
     'service secret': service.body.client_secret,
     'admin key': app.config.adminKey,
     'internal secret': app.config.internal.secrets[0] ?? '',
+    'signing secret': signing,
+    'CSRF token': browser.headers.get('x-csrf-token') ?? '',
+    'mark of a known browser': browser.headers.getSetCookie().map((line) => /^known_browser=([^;]+)/.exec(line)?.[1]).find(Boolean) ?? '',
   });
 });
 

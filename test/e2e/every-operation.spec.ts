@@ -87,17 +87,23 @@ beforeAll(async () => {
   operations = operationsOf(document.body);
   for (const slug of ['attacked', 'attacker', 'frozen']) ids[slug] = await made('/tenants', { slug, name: slug }, inside('default'));
   const admin = inside('attacked');
-  const device = await app.call<RegisteredDevice>('POST', '/devices', { slug: 'pump' }, admin);
+  const device = await app.call<RegisteredDevice & { certificate: { serial: string } }>(
+    'POST', '/devices', { slug: 'pump', credentials: ['secret', 'hmac', 'certificate'] }, admin);
+  ids['serial'] = device.body.certificate.serial;
   ids['devices'] = ids['deviceId'] = device.body.id;
   ids['groups'] = await made('/groups', { slug: 'g' }, admin);
   ids['service-accounts'] = await made('/service-accounts', { name: 'bridge' }, admin);
   ids['ruleId'] = await made(`/devices/${device.body.id}/rules`, { action: 'publish', topic: `devices/${device.body.id}/extra` }, admin);
   const credentials = await app.call<{ items: { id: string }[] }>('GET', `/devices/${device.body.id}/credentials`, undefined, admin);
   ids['credentialId'] = credentials.body.items[0]?.id ?? '';
+  ids['commandId'] = await made(`/devices/${device.body.id}/commands`, { type: 'reboot', payload: {}, ttl: 3600 }, admin);
   ids['invitations'] = await made('/invitations', { email: 'guest@example.test' }, admin);
   ids['tenants'] = ids['attacked'] ?? '';
   const owner = await person('owner', 'ADMIN', 'attacked');
-  ids['users'] = ids['userId'] = owner.id;
+  ids['users'] = ids['userId'] = ids['accounts'] = owner.id;
+  ids['role-bindings'] = await made('/role-bindings', { userId: owner.id, role: 'VIEWER', deviceId: device.body.id }, admin);
+  const authorities = await app.call<{ items: { id: string; kind: string }[] }>('GET', '/authorities', undefined, admin);
+  ids['authorities'] = authorities.body.items.find(({ kind }) => kind === 'issuing')?.id ?? '';
   ids['pats'] = await made('/pats', { name: 'x', duration: '24h', scopes: ['devices.device.read'] }, owner.headers);
   const sessions = await app.call<{ items: { id: string }[] }>('GET', '/auth/sessions', undefined, owner.headers);
   ids['auth'] = sessions.body.items[0]?.id ?? '';
@@ -128,6 +134,20 @@ describe('every operation of the document', () => {
   it('declares who may call it', () => {
     expect(operations.length).toBeGreaterThan(60);
     expect(operations.filter(({ access }) => access === 'undeclared')).toEqual([]);
+  });
+
+  it('is tried on things that are there: an id that nobody has would be refused by any means', () => {
+    const unknown = operations.flatMap(({ path }) => [...path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => (name === 'id' ? path.split('/')[1] ?? '' : name)));
+    expect([...new Set(unknown)].filter((name) => ids[name] === undefined)).toEqual([]);
+  });
+
+  it('changes nothing where it is a GET', async () => {
+    const before = await stateOf(ids['attacked'] ?? '');
+    for (const operation of guarded().filter(({ reads }) => reads)) {
+      const { status } = await call(operation, callers['owner'] ?? {});
+      expect({ path: operation.path, failed: status >= 500 }).toEqual({ path: operation.path, failed: false });
+    }
+    expect(await stateOf(ids['attacked'] ?? '')).toBe(before);
   });
 
   it('wants a credential, unless it is public', async () => {

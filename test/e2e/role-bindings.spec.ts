@@ -300,6 +300,28 @@ describe('somebody who would get more by moving things about', () => {
     expect(codeOf(await app.call('DELETE', `/groups/${a}/members/${others}`, undefined, boss.headers))).toBe('204');
   });
 
+  it('reaches no part of another device by the path of their own', async () => {
+    const boss = await person();
+    const own = await device();
+    await bind(boss.id, 'ADMIN', { deviceId: own });
+    const victim = (await app.call<RegisteredDevice>('POST', '/devices', { slug: `d-${randomUUID()}`, credentials: ['secret', 'token', 'hmac'] })).body.id;
+    expect((await app.call('POST', `/devices/${victim}/certificates`, { generate: true })).status).toBe(201);
+    const command = await made(`/devices/${victim}/commands`, { type: 'reboot', payload: {}, ttl: 3600 });
+    const state = async (): Promise<string> => JSON.stringify([
+      (await app.call<{ items: { id: string; state: string }[] }>('GET', `/devices/${victim}/credentials`)).body.items.map(({ id, state }) => [id, state]),
+      (await app.call('GET', `/devices/${victim}/commands/${command}`)).body['status'],
+    ]);
+    const before = await state();
+    const { items } = (await app.call<Listing>('GET', `/devices/${victim}/credentials`)).body;
+    expect(items.length).toBeGreaterThan(3);
+    for (const { id } of items) expect(codeOf(await app.call('DELETE', `/devices/${own}/credentials/${id}`, undefined, boss.headers))).toBe('404 CREDENTIAL_NOT_FOUND');
+    expect(await get(`/devices/${own}/commands/${command}`, boss.headers)).toBe('404 COMMAND_NOT_FOUND');
+    expect(codeOf(await app.call('POST', `/devices/${own}/commands/${command}/cancel`, undefined, boss.headers))).toBe('404 COMMAND_NOT_FOUND');
+    expect(await state()).toBe(before);
+    // What is their own's they may end.
+    expect(codeOf(await app.call('POST', `/devices/${own}/decommission`, { reason: 'x' }, boss.headers))).toBe('200');
+  });
+
   it('moves no group in the tree, deletes none, and writes no topic rule, but may name what is theirs', async () => {
     const [a, b] = [await group(), await group()];
     const pump = await device(a);

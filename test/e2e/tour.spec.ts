@@ -11,10 +11,10 @@ const run = promisify(execFile);
 const MARK = '<<<block>>>';
 const LIMIT_MS = 180_000;
 
-/** The shell blocks between the two marks of the README, in order. */
-async function tourBlocks(): Promise<string[]> {
-  const readme = await fs.readFile(path.join(ROOT, 'README.md'), 'utf8');
-  const tour = /<!-- tour -->([\s\S]*)<!-- \/tour -->/.exec(readme)?.[1] ?? '';
+/** The shell blocks between the two marks of a page, in order. */
+async function tourBlocks(page: string): Promise<string[]> {
+  const text = await fs.readFile(path.join(ROOT, page), 'utf8');
+  const tour = /<!-- tour -->([\s\S]*)<!-- \/tour -->/.exec(text)?.[1] ?? '';
   return [...tour.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map((match) => String(match[1]));
 }
 
@@ -35,13 +35,16 @@ describe('the tour of the README', () => {
     password = /^ {2}password {2}(\S+) /m.exec(installation.output)?.[1] ?? '';
     // One shell for all of it, as a reader has; the last line hands over what later tests need.
     const handOver = 'echo "$ID $SECRET $(field access_token <<< "$DEVICE")"\n';
-    const script = [...(await tourBlocks()), handOver].join(`echo '${MARK}'\n`);
+    const blocks = [...(await tourBlocks('README.md')), handOver, ...(await tourBlocks('docs/pki.md'))];
+    const script = blocks.join(`echo '${MARK}'\n`);
     const { stdout, stderr } = await run('bash', ['--norc', '-c', script], {
       cwd: ROOT,
       env: {
         PATH: process.env['PATH'],
         BASE: `http://127.0.0.1:${ports.rest}`,
         MQTT_PORT: String(ports.mqtt),
+        MQTTS_PORT: String(ports.mtls),
+        TMPDIR: folder,
         ADMIN_PASSWORD: password,
       },
     });
@@ -56,7 +59,7 @@ describe('the tour of the README', () => {
 
   it('begins with the password that the first start prints', () => {
     expect(password.length).toBeGreaterThanOrEqual(16);
-    expect(printed).toHaveLength(8);
+    expect(printed).toHaveLength(11);
   });
 
   it('1 logs the first admin in', () => {
@@ -100,6 +103,12 @@ describe('the tour of the README', () => {
       'AUTH_FAILURE DEVICE_SUSPENDED',
       expect.stringMatching(/^DEVICE_EJECTED\b/),
     ]));
+  });
+
+  it('gives a device a certificate for its own key, lets it in over TLS, and refuses it once revoked (docs/pki.md)', () => {
+    expect(printed[8]).toMatch(/^subject=CN ?= ?[0-9a-f-]{36}\nnotAfter=/);
+    expect(printed[9]).toBe('ok\n');
+    expect(printed[10]).toMatch(/^1\n.*Connection refused: Not authorized\n1\n$/);
   });
 
   describe('after SIGKILL, started again on the same data', () => {

@@ -168,6 +168,19 @@ describe('the connection on which changes are told', () => {
     expect(await status(there, device.id)).toBe('SUSPENDED');
   });
 
+  it('that was only slow has lost nothing: it is not made anew, and what is at hand stays so', async () => {
+    const device = await warm();
+    const connection = (): Promise<unknown> => here.sql(`SELECT pid FROM pg_stat_activity WHERE application_name = 'portcullis-notices'
+      AND datname = current_database() ORDER BY pid`);
+    const before = await connection();
+    proxy.hold();
+    await until('it is known', () => !listening(there), 5_000);
+    proxy.release();
+    await until('it listens again', () => listening(there));
+    expect(await connection()).toEqual(before);
+    expect(there.gate.peek('device', device.id)?.facts?.status).toBe('ACTIVE');
+  });
+
   it('is known to be lost when it only hangs', async () => {
     const device = await warm();
     proxy.freeze();

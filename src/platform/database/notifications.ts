@@ -17,6 +17,8 @@ const CONNECT_TIMEOUT_MS = 2_000;
 const BEAT_MS = 500;
 /** Waited for twice; with the beat, a dead connection is known after less than two seconds. */
 const PATIENCE_MS = 700;
+/** A Postgres that is only slow is waited for so much longer before the connection is made anew. */
+const GIVEN_UP_MS = 4_000;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 2_000;
 
@@ -120,16 +122,23 @@ export class Notifications implements OnApplicationShutdown {
   private async beat(client: pg.Client): Promise<void> {
     const answered = client.query('SELECT 1');
     // Waited for twice: where this process itself stood still, its timer fires before the answer is read.
-    const alive = (await within(answered, PATIENCE_MS)) || (await within(answered, PATIENCE_MS));
+    let alive = (await within(answered, PATIENCE_MS)) || (await within(answered, PATIENCE_MS));
+    if (!alive && this.client === client) {
+      // What comes late comes in order: if there is an answer at last, nothing was missed, and no cache need be asked anew.
+      this.up = false;
+      alive = await within(answered, GIVEN_UP_MS);
+    }
     if (this.client !== client || this.closing) return;
-    if (alive) this.beatLater(client);
-    else this.lost(client, new Error('no answer'));
+    if (!alive) return this.lost(client, new Error('no answer'));
+    this.up = true;
+    this.beatLater(client);
   }
 
   private lost(client: pg.Client, error: unknown): void {
     if (this.client !== client) return;
     this.client = undefined;
     this.up = false;
+    this.echoes.clear();
     clearTimeout(this.timer);
     // One that hangs would wait for its last answer for ever.
     void client.end().catch(() => undefined);

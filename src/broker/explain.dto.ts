@@ -1,4 +1,4 @@
-import { BooleanField, EnumField, IntegerField, IntegerListField, ObjectField, TextField } from '../platform/http/fields.js';
+import { BooleanField, EnumField, IntegerField, IntegerListField, ObjectField, OpaqueField, TextField } from '../platform/http/fields.js';
 
 export const EXPLAIN_ACTIONS = ['connect', 'publish', 'subscribe'] as const;
 
@@ -8,6 +8,9 @@ export class ExplainRequest {
 
   @TextField({ optional: true, max: 65_535, description: 'Topic of the publish, or filter of the subscription; not for `connect`.' })
   topic?: string;
+
+  @OpaqueField({ optional: true, min: 1, max: 16_384, description: 'With `connect`: a client certificate in PEM, to be judged as at the mTLS listener. Left out, only the standing of device and tenant is told.' })
+  certificate?: string;
 
   @IntegerField({ optional: true, min: 0, max: 2, description: '0 when left out.' })
   qos?: 0 | 1 | 2;

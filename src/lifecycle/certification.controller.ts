@@ -21,6 +21,13 @@ export class CertificationController {
     return showIssued(await this.certification.issue(me, id, body));
   }
 
+  @Post('service-accounts/:id/certificates')
+  @Allow(Permission.CertificatesIssue)
+  @ApiCreatedResponse({ type: IssuedCertificateAnswer })
+  async issueService(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() body: CertificateRequest): Promise<IssuedCertificateAnswer> {
+    return showIssued(await this.certification.issueService(me, id, body));
+  }
+
   @Post('certs/:serial/revoke')
   @HttpCode(200)
   @Allow(Permission.CertificatesRevoke)

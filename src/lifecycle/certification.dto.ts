@@ -23,7 +23,7 @@ export class CertificateRequest {
   @LifetimeField({ optional: true, description: 'Seconds, or with a unit: `90d`, `8760h`. 90 days when left out, 8760 hours at most.', example: '90d' })
   ttl?: string | number;
 
-  @TextField({ optional: true, max: 32, description: '`device`.' })
+  @TextField({ optional: true, max: 32, description: '`device` for devices, `service` for service accounts; there is nothing else to choose.' })
   profile?: string;
 }
 

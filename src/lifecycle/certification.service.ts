@@ -4,6 +4,7 @@ import { actorOf } from '../audit/audit-event.js';
 import { AuditService } from '../audit/audit.service.js';
 import { devicesError } from '../devices/devices.errors.js';
 import { DevicesService } from '../devices/devices.service.js';
+import { ServiceAccountsService } from '../devices/service-accounts.service.js';
 import { requestContext } from '../platform/context/request-context.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
 import { lifetimeMs } from '../platform/http/fields.js';
@@ -32,6 +33,7 @@ export class CertificationService {
   constructor(
     private readonly transactions: Transactions,
     private readonly devices: DevicesService,
+    private readonly serviceAccounts: ServiceAccountsService,
     private readonly certificates: CertificatesService,
     private readonly crls: CrlsService,
     private readonly audit: AuditService,
@@ -50,7 +52,7 @@ export class CertificationService {
     const authority = await this.certificates.authority(tenantId);
     return this.transactions.run({ tenantId }, async (tx) => {
       const renews = await this.refuse(tx, me, deviceId, true);
-      const { order, ttlMs } = orderOf(request);
+      const { order, ttlMs } = orderOf(request, 'device');
       const key = made ?? (await this.certificates.keyOf(order, ttlMs));
       const given = await this.certificates.issue(tx, {
         owner: { kind: 'device', id: deviceId, tenantId },
@@ -68,6 +70,31 @@ export class CertificationService {
         userId: me.kind === 'user' ? me.id : null,
         actor: actorOf(me),
         details: { serial: given.serial, notAfter: given.notAfter.toISOString(), renews: renews?.serial ?? null, generated: 'generate' in order },
+      });
+      return given;
+    });
+  }
+
+  /**
+   * For a service account, of the profile `service`; there is no renewal by itself.
+   * @throws SERVICE_ACCOUNT_NOT_FOUND, CERT_SERVICE_STATE, and of the request as `issue`
+   */
+  async issueService(me: TenantPrincipal, id: string, request: CertificateRequest): Promise<CertificateGiven> {
+    const { tenantId } = me;
+    await this.transactions.run({ tenantId }, (tx) => this.serviceAccounts.get(tx, id));
+    const { order, ttlMs } = orderOf(request, 'service');
+    const { key, authority } = await this.certificates.prepare(tenantId, order, ttlMs);
+    return this.transactions.run({ tenantId }, async (tx) => {
+      if ((await this.serviceAccounts.lock(tx, id)).status !== 'ACTIVE') throw lifecycleError('CERT_SERVICE_STATE');
+      const given = await this.certificates.issue(tx, {
+        owner: { kind: 'service', id, tenantId }, key, authority, requestedFrom: requestContext()?.ip ?? null, ...(ttlMs === undefined ? {} : { ttlMs }),
+      });
+      await this.audit.record(tx, {
+        type: 'CERT_ISSUED',
+        tenantId,
+        userId: me.kind === 'user' ? me.id : null,
+        actor: actorOf(me),
+        details: { serial: given.serial, notAfter: given.notAfter.toISOString(), serviceAccountId: id, generated: 'generate' in order },
       });
       return given;
     });
@@ -157,7 +184,7 @@ export class CertificationService {
 
   private async makeKey(me: TenantPrincipal, deviceId: string, request: CertificateRequest): Promise<PreparedKey> {
     await this.transactions.run({ tenantId: me.tenantId }, (tx) => this.refuse(tx, me, deviceId, false));
-    const { order, ttlMs } = orderOf(request);
+    const { order, ttlMs } = orderOf(request, 'device');
     return this.certificates.keyOf(order, ttlMs);
   }
 
@@ -178,9 +205,9 @@ export class CertificationService {
 }
 
 /** @throws CERT_REQUEST_UNCLEAR, CERT_PROFILE_UNKNOWN */
-function orderOf(request: CertificateRequest): { order: KeyOrder; ttlMs?: number } {
+function orderOf(request: CertificateRequest, profile: 'device' | 'service'): { order: KeyOrder; ttlMs?: number } {
   const order = keyOrderOf(request);
-  if (request.profile !== undefined && request.profile !== 'device') throw pkiError('CERT_PROFILE_UNKNOWN');
+  if (request.profile !== undefined && request.profile !== profile) throw pkiError('CERT_PROFILE_UNKNOWN');
   return { order, ...(request.ttl === undefined ? {} : { ttlMs: lifetimeMs(request.ttl) }) };
 }
 

@@ -16,6 +16,11 @@ export const LIFECYCLE_ERRORS = {
     title: 'The device gets no certificate in its state',
     meaning: 'Suspended devices get no certificate; a quarantined one gets it from an ADMIN only.',
   },
+  CERT_SERVICE_STATE: {
+    status: 409,
+    title: 'The service account gets no certificate in its state',
+    meaning: 'A disabled service account gets no certificate: enable it first.',
+  },
   CERT_RENEWAL_NEEDS_CERTIFICATE: {
     status: 409,
     title: 'A certificate is renewed with the one before',

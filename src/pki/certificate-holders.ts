@@ -21,7 +21,7 @@ export class CertificateListing extends CredentialListing implements OnModuleIni
   }
 
   override async list(tx: Transaction, deviceId: string, after: Keyset | undefined, limit: number): Promise<ListedCredential[]> {
-    return (await this.repository.page(tx, deviceId, after, limit)).map(({ certificate, key }) => ({
+    return (await this.repository.page(tx, { kind: 'device', id: deviceId }, after, limit)).map(({ certificate, key }) => ({
       key,
       id: certificate.id,
       kind: 'certificate',

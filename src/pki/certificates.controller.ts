@@ -21,7 +21,14 @@ export class CertificatesController {
   @Allow(Permission.CertificatesRead, { on: 'device' })
   @ApiOkResponse({ type: CertificatePage })
   async list(@Me() me: TenantPrincipal, @IdParam() id: string, @Query() query: PageQuery): Promise<CertificatePage> {
-    return showCertificates(await this.certificates.page(me, id, query), this.clock.now());
+    return showCertificates(await this.certificates.page(me, { kind: 'device', id }, query), this.clock.now());
+  }
+
+  @Get('service-accounts/:id/certificates')
+  @Allow(Permission.CertificatesRead)
+  @ApiOkResponse({ type: CertificatePage })
+  async listOfService(@Me() me: TenantPrincipal, @IdParam() id: string, @Query() query: PageQuery): Promise<CertificatePage> {
+    return showCertificates(await this.certificates.page(me, { kind: 'service', id }, query), this.clock.now());
   }
 
   @Get('certs/:serial')

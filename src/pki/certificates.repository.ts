@@ -114,11 +114,12 @@ export class CertificatesRepository {
   }
 
   /** In the order of their issue; `after` and `limit` cut a page. */
-  async page(tx: Transaction, deviceId: string, after: Keyset | undefined, limit: number): Promise<ListedCertificate[]> {
-    const params: unknown[] = [tx.scope.tenantId, deviceId, limit];
+  async page(tx: Transaction, { kind, id }: Pick<CertificateOwner, 'kind' | 'id'>, after: Keyset | undefined, limit: number): Promise<ListedCertificate[]> {
+    const params: unknown[] = [tx.scope.tenantId, id, limit];
+    const column = kind === 'device' ? 'device_id' : 'service_account_id';
     if (after) params.push(after.at, after.id);
     const rows = await tx.query<Row>(
-      `SELECT ${COLUMNS} ${FROM} WHERE c.tenant_id = $1 AND c.device_id = $2
+      `SELECT ${COLUMNS} ${FROM} WHERE c.tenant_id = $1 AND c.${column} = $2
          ${after ? 'AND (c.created_at, c.id) > ($4::timestamptz, $5::uuid)' : ''} ORDER BY c.created_at, c.id LIMIT $3`,
       params,
     );

@@ -156,13 +156,13 @@ export class CertificatesService {
     return this.transactions.run({ tenantId: me.tenantId }, (tx) => this.get(tx, serial));
   }
 
-  /** @throws DEVICE_NOT_FOUND, CURSOR_INVALID */
-  page(me: TenantPrincipal, deviceId: string, query: { limit?: number; cursor?: string }): Promise<Page<CertificateRecord>> {
+  /** @throws DEVICE_NOT_FOUND, SERVICE_ACCOUNT_NOT_FOUND, CURSOR_INVALID */
+  page(me: TenantPrincipal, owner: Pick<CertificateOwner, 'kind' | 'id'>, query: { limit?: number; cursor?: string }): Promise<Page<CertificateRecord>> {
     const { limit = DEFAULT_PAGE, cursor } = query;
     const after = decodeCursor(cursor);
     return this.transactions.run({ tenantId: me.tenantId }, async (tx) => {
-      await this.devices.get(tx, deviceId);
-      const rows = await this.repository.page(tx, deviceId, after, limit + 1);
+      await (owner.kind === 'device' ? this.devices.get(tx, owner.id) : this.serviceAccounts.get(tx, owner.id));
+      const rows = await this.repository.page(tx, owner, after, limit + 1);
       return pageOf(rows, limit, ({ key }) => key, ({ certificate }) => certificate);
     });
   }

@@ -33,6 +33,9 @@ export class CertificateAnswer {
   @UuidField({ nullable: true })
   deviceId!: string | null;
 
+  @UuidField({ nullable: true })
+  serviceAccountId!: string | null;
+
   @UuidField({ description: 'The authority that issued it.' })
   authorityId!: string;
 
@@ -82,6 +85,7 @@ export function showCertificate(record: CertificateRecord, now: number): Certifi
     status: stateOf(record, now),
     profile: record.profile,
     deviceId: record.owner?.kind === 'device' ? record.owner.id : null,
+    serviceAccountId: record.owner?.kind === 'service' ? record.owner.id : null,
     authorityId: record.authorityId,
     fingerprint: record.fingerprint,
     notBefore: record.notBefore.toISOString(),

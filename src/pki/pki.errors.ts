@@ -19,7 +19,7 @@ export const PKI_ERRORS = {
   CERT_PROFILE_UNKNOWN: {
     status: 400,
     title: 'No such profile',
-    meaning: 'Devices get certificates of the profile `device`. The other profiles are given to services and servers, not asked for here.',
+    meaning: 'Devices get certificates of the profile `device`, service accounts of `service`. The other profiles are not asked for.',
   },
   CERT_TTL_INVALID: {
     status: 400,

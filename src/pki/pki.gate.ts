@@ -58,12 +58,12 @@ export class PkiGate {
 
   /**
    * Whether the certificate is good for the subject of `facts` at `now` (ms): chain to the tenant's authority, clientAuth, validity,
-   * identity, and the record of its serial. Never rejects: what cannot be found out is refused with CERT_STATUS_UNAVAILABLE.
+   * identity, and the record of its serial. `asked`: somebody wants to know, nobody connects. Never rejects: what cannot be found out is refused with CERT_STATUS_UNAVAILABLE.
    */
-  check(proof: CertificateProof, facts: Facts, now: number): Eventually<CertificateVerdict> {
+  check(proof: CertificateProof, facts: Facts, now: number, { asked = false }: { asked?: boolean } = {}): Eventually<CertificateVerdict> {
     if (facts.allowedProofs !== null && !facts.allowedProofs.includes('certificate')) return refuse('CERT_NOT_ALLOWED');
     if (!('certificate' in proof)) return this.checkName(proof.commonName, facts, now);
-    return settle(this.parse(proof.certificate), (read) => (typeof read === 'string' ? refuse(read) : this.judge(read, facts, now)));
+    return settle(this.parse(proof.certificate), (read) => (typeof read === 'string' ? refuse(read) : this.judge(read, facts, now, asked)));
   }
 
   /**
@@ -82,7 +82,7 @@ export class PkiGate {
     return { subject: commonNameOf(read.identity) };
   }
 
-  private judge(read: ReadCertificate, facts: Facts, now: number): Eventually<CertificateVerdict> {
+  private judge(read: ReadCertificate, facts: Facts, now: number, asked: boolean): Eventually<CertificateVerdict> {
     const proven = read.identity === null ? null : commonNameOf(read.identity);
     const refusal = judgeCertificate(read, facts, now);
     if (refusal === 'CERT_SUBJECT') return { ok: false, reason: refusal, proven, possession: this.stillGood(read, now) };
@@ -92,7 +92,7 @@ export class PkiGate {
       const record = bySerial.get(read.serial);
       const reason = judgeRecord(record, read.fingerprint, now);
       if (reason !== null || record === undefined) return refuse(reason ?? 'CERT_UNKNOWN', proven);
-      this.use.note(record.id, facts, now);
+      if (!asked) this.use.note(record.id, facts, now);
       return { ok: true, credentialId: record.id, endsAt: Math.min(read.notAfter, record.endsAt ?? read.notAfter) };
     });
   }

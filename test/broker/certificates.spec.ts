@@ -121,6 +121,46 @@ describe('certificates at a broker', () => {
       expect(await reasonOf({ cert_pem: raw.toString('base64') })).toBe('CERT_IDENTITY');
     });
 
+    it('explains to people what it would answer to a certificate', async () => {
+      const explained = async (certificate: string): Promise<string> => {
+        const { status, body } = await app.call<{ result: string; reason: string }>('POST', `/devices/${device.id}/explain`, { action: 'connect', certificate });
+        return `${status} ${body.result} ${body.reason}`;
+      };
+      const ended = await issue(device.id);
+      expect(await explained(ended.certificate)).toBe('200 allow ALLOWED');
+      expect((await app.call('GET', `/certs/${ended.serial}`)).body).toMatchObject({ lastUsedAt: null });
+      await revoke(ended.serial);
+      expect(await explained(ended.certificate)).toBe('200 deny CERT_REVOKED');
+      expect(await explained(theirs.certificate)).toBe('200 deny CERT_SUBJECT');
+      expect(await explained((await foreign(device.id)).certificate)).toBe('200 deny CERT_UNTRUSTED');
+      expect(await explained('nonsense')).toBe('200 deny CERT_MALFORMED');
+    });
+
+    it('lets in a service account by its certificate, until that is revoked or the account disabled', async () => {
+      const { body: account } = await app.call<{ id: string; username: string }>('POST', '/service-accounts', { name: 'bridge' });
+      const order = (body: object) => app.call<Identity & { code?: string }>('POST', `/service-accounts/${account.id}/certificates`, body);
+      const { status, body: given } = await order({ generate: true, profile: 'service' });
+      expect(status).toBe(201);
+      await openssl.write('service.pem', given.certificate);
+      await openssl.write('service.chain', given.chain);
+      await openssl.write('root.pem', root);
+      expect(await openssl.must('verify', '-x509_strict', '-purpose', 'sslclient', '-CAfile', 'root.pem', '-untrusted', 'service.chain', 'service.pem')).toBe('service.pem: OK\n');
+      const connect = async ({ certificate }: Identity): Promise<string> =>
+        (await ask({ clientid: `${account.username}:one`, username: account.username, cert_pem: base64(certificate), cert_common_name: account.username })).body.result;
+      expect(await connect(given)).toBe('allow');
+      expect((await ask({ cert_pem: base64(given.certificate) })).body.result).toBe('deny');
+      const list = await app.call<{ items: { serial: string; serviceAccountId: string }[] }>('GET', `/service-accounts/${account.id}/certificates`);
+      expect(list.body.items).toMatchObject([{ serial: given.serial, serviceAccountId: account.id, deviceId: null, profile: 'service', status: 'active' }]);
+      expect((await order({ generate: true, profile: 'device' })).body.code).toBe('CERT_PROFILE_UNKNOWN');
+      const { body: second } = await order({ generate: true });
+      await revoke(given.serial);
+      expect([await connect(given), await connect(second)]).toEqual(['deny', 'allow']);
+      await app.call('POST', `/service-accounts/${account.id}/disable`, { reason: 'done' });
+      expect(await connect(second)).toBe('deny');
+      expect((await order({ generate: true })).body.code).toBe('CERT_SERVICE_STATE');
+      expect((await app.call<{ code: string }>('POST', '/service-accounts/00000000-0000-4000-8000-000000000000/certificates', { generate: true })).body.code).toBe('SERVICE_ACCOUNT_NOT_FOUND');
+    });
+
     it('suspends whom a certificate names that is used under another’s name ten times, never the one claimed', async () => {
       const thief = await app.registerDevice('thief');
       const victim = await app.registerDevice('victim');

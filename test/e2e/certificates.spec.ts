@@ -226,6 +226,31 @@ describe.each(['EC', 'RSA'] as const)('certificates of an installation whose aut
     expect(filtered.body.items.map(({ id }) => id)).not.toContain(own.id);
   });
 
+  it('revokes of a lineage only what was issued from a moment on, and tells it before', async () => {
+    const own = await app.registerDevice('pump-since');
+    const basic = { authorization: `Basic ${Buffer.from(`${own.id}:${own.client_secret}`).toString('base64')}` };
+    const first = (await app.call<Issued>('POST', `/devices/${own.id}/certificates`, { generate: true }, basic)).body;
+    const listener = await openDeviceListener(app.app, app.config, 0);
+    const root = await fetchText('ca.pem');
+    const renew = async ({ certificate, chain, privateKey = '' }: Issued): Promise<Issued> =>
+      (await postOver(listener.port, `/api/v1/devices/${own.id}/certificates`, { ca: root, cert: certificate + chain, key: privateKey }, { generate: true })).body as Issued;
+    const second = await renew(first);
+    const shown = await app.call<{ items: { serial: string; issuedAt: string }[] }>('GET', `/devices/${own.id}/certificates`);
+    const since = encodeURIComponent(shown.body.items.find(({ serial }) => serial === second.serial)?.issuedAt ?? '');
+    const third = await renew(second);
+    await listener.close();
+    type Told = { dryRun: boolean; revoked: { serial: string; deviceId: string }[] };
+    const revoke = async (query: string): Promise<string[]> => (await app.call<Told>('POST', `/certs/${first.serial}/revoke?lineage=true${query}`, { reason: 'keyCompromise' })).body.revoked.map(({ serial }) => serial);
+    expect(await revoke(`&since=${since}&dryRun=true`)).toEqual([second.serial, third.serial]);
+    expect(await revoke('&since=2999-01-01T00:00:00Z&dryRun=true')).toEqual([]);
+    expect(await revoke('&dryRun=true')).toEqual([first.serial, second.serial, third.serial]);
+    expect(await revoke(`&since=${since}`)).toEqual([second.serial, third.serial]);
+    const states = (await app.call<{ items: { serial: string; status: string }[] }>('GET', `/devices/${own.id}/certificates`)).body.items;
+    expect(new Map(states.map(({ serial, status }) => [serial, status]))).toEqual(new Map([[first.serial, 'superseded'], [second.serial, 'revoked'], [third.serial, 'revoked']]));
+    const bad = await app.call<Problem>('POST', `/certs/${first.serial}/revoke?lineage=true&since=yesterday`, { reason: 'keyCompromise' });
+    expect(`${bad.status} ${bad.body.code}`).toBe('400 VALIDATION_FAILED');
+  });
+
   it('ends every certificate with its device', async () => {
     const own = await app.registerDevice('pump-ends');
     const issued = await issue(own.id);

@@ -125,6 +125,17 @@ describe('the configuration', () => {
     },
   );
 
+  it.each(['disable', 'require'])('refuses DB_SSL_MODE=%s in production for a database that lies further away than the container network', (mode) => {
+    const complains = (url: string, name = 'DATABASE_URL_READER'): boolean =>
+      problemsOf({ ...PRODUCTION, DB_SSL_MODE: mode, [name]: url }).some((problem) => problem.startsWith('DB_SSL_MODE '));
+    for (const near of ['postgresql://x@db/y', 'postgresql://x@localhost/y', 'postgresql://x@127.0.0.1/y', 'postgresql://x@[::1]/y']) {
+      expect({ near, complains: complains(near) }).toEqual({ near, complains: false });
+    }
+    for (const far of ['postgresql://x@db.example.com/y', 'postgresql://x@10.0.0.7/y', 'postgresql://x@[2001:db8::1]/y']) {
+      for (const name of ['DATABASE_URL_APP', 'DATABASE_URL_GATE', 'DATABASE_URL_READER', 'DATABASE_URL_MIGRATOR']) expect(complains(far, name)).toBe(true);
+    }
+  });
+
   it('refuses plain http and an internal listener without TLS off loopback in production', () => {
     expect(problemsOf({ ...PRODUCTION, PUBLIC_URL: 'http://iot.example.com' }).join()).toContain('PUBLIC_URL');
     expect(problemsOf({ ...PRODUCTION, INTERNAL_HOST: '0.0.0.0' }).join()).toContain('INTERNAL_TLS_CERT');

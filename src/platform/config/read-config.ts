@@ -161,8 +161,9 @@ function checkProduction(reader: Reader, config: Config): void {
     reader.complain('MAIL_FROM', 'is required in production with SMTP_URL');
   }
   if (reader.text('PUBLIC_URL') && config.http.publicUrl.startsWith('http://')) reader.complain('PUBLIC_URL', 'must be https in production');
-  if (config.database.ssl.mode === 'disable' && reader.text('DB_SSL_MODE') !== 'disable') {
-    reader.complain('DB_SSL_MODE', 'must be set in production');
+  const { ssl, appUrl, gateUrl, readerUrl, migratorUrl } = config.database;
+  if (ssl.mode !== 'verify-full' && [appUrl, gateUrl, readerUrl, migratorUrl].some((url) => url !== undefined && !isNear(url))) {
+    reader.complain('DB_SSL_MODE', 'must be verify-full in production, unless the database is on this machine or in its container network');
   }
   if (!isLoopback(config.internal.host) && !config.internal.tls) {
     reader.complain('INTERNAL_TLS_CERT', 'is required in production once INTERNAL_HOST leaves loopback');
@@ -288,6 +289,12 @@ function readMasterKeys(reader: Reader): MasterKey[] {
 }
 
 /** Whether an address can be reached from this machine only. */
+/** A database that nothing but this machine lies before: loopback, a socket, or a name without a domain, as container networks give. */
+function isNear(url: string): boolean {
+  const host = new URL(url).hostname.replace(/^\[|\]$/g, '');
+  return host === '' || isLoopback(host) || (isIP(host) === 0 && !host.includes('.'));
+}
+
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }

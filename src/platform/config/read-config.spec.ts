@@ -1,5 +1,5 @@
 import { ConfigError } from './reader.js';
-import { readConfig } from './read-config.js';
+import { brokerSettingsOf, readConfig } from './read-config.js';
 
 const secret = (letter: string) => `${letter}${'kq8Zr2vN5xW1mB7tY4sD9fG3hJ6lP0cA'}`;
 const key = (seed: number) => Buffer.from(Array.from({ length: 32 }, (_, i) => (i * 37 + seed) % 256)).toString('base64');
@@ -95,6 +95,20 @@ describe('the configuration', () => {
 
   it('takes two broker secrets during a rotation', () => {
     expect(readConfig({ ...GOOD, MQTT_INTERNAL_AUTH_SECRET: `${secret('d')},${secret('e')}` }).internal.secrets).toHaveLength(2);
+  });
+
+  it('lets an external broker speak MQTT 5 or, where it is said, 3.1.1; the embedded one speaks 3.1.1', () => {
+    const url = { MQTT_URL: 'mqtt://broker:1883' };
+    expect(readConfig({ ...GOOD, ...url }).mqtt.version).toBe('5');
+    expect(readConfig({ ...GOOD, ...url, MQTT_VERSION: '3.1.1' }).mqtt.version).toBe('3.1.1');
+    expect(readConfig({ ...GOOD, MQTT_URL: '' }).mqtt.version).toBe('3.1.1');
+    expect(problemsOf({ ...GOOD, ...url, MQTT_VERSION: '4' }).some((problem) => problem.startsWith('MQTT_VERSION '))).toBe(true);
+  });
+
+  it('asks for no more than the internal secret where the embedded broker runs alone', () => {
+    expect(brokerSettingsOf({ MQTT_INTERNAL_AUTH_SECRET: `${secret('d')},${secret('e')}`, INTERNAL_PORT: '4001' })).toEqual(
+      { port: 1883, callbackUrl: 'http://127.0.0.1:4001', internalSecret: secret('d') });
+    expect(() => brokerSettingsOf({})).toThrow('MQTT_INTERNAL_AUTH_SECRET');
   });
 
   it('is complete in production with everything external', () => {

@@ -65,6 +65,8 @@ export function readConfig(given: Environment, generated: GeneratedSecrets = {},
     redis: { url: reader.url('REDIS_URL', ['redis:', 'rediss:']) },
     mqtt: {
       url: reader.url('MQTT_URL', ['mqtt:', 'mqtts:', 'ws:', 'wss:']),
+      // The embedded broker knows one version.
+      version: reader.text('MQTT_URL') === undefined ? '3.1.1' : reader.choice('MQTT_VERSION', ['5', '3.1.1']),
       port: reader.integer('MQTT_PORT', 1883, 1, MAX_PORT),
       publicHost: reader.text('MQTT_PUBLIC_HOST') ?? 'localhost',
       external: {
@@ -183,6 +185,20 @@ function readInternalTls(reader: Reader): Config['internal']['tls'] {
   if (!key) reader.complain('INTERNAL_TLS_KEY', 'is required with the other INTERNAL_TLS_ variables');
   if (!clientCa) reader.complain('INTERNAL_TLS_CLIENT_CA', 'is required with the other INTERNAL_TLS_ variables');
   return { cert: cert ?? '', key: key ?? '', clientCa: clientCa ?? '' };
+}
+
+/**
+ * What the embedded broker alone needs to run. @param generated secrets of an installation on this machine
+ * @throws ConfigError where there is no `MQTT_INTERNAL_AUTH_SECRET`
+ */
+export function brokerSettingsOf(env: Environment, generated: GeneratedSecrets = {}): { port: number; callbackUrl: string; internalSecret: string } {
+  const reader = new Reader({ ...generated, ...definedOnly(env) });
+  const port = reader.integer('MQTT_PORT', 1883, 1, MAX_PORT);
+  const callbackUrl = `http://${reader.text('INTERNAL_HOST') ?? '127.0.0.1'}:${reader.integer('INTERNAL_PORT', 3001, 1, MAX_PORT)}`;
+  const [internalSecret] = reader.list('MQTT_INTERNAL_AUTH_SECRET');
+  if (internalSecret === undefined) reader.complain('MQTT_INTERNAL_AUTH_SECRET', 'is required, as the application at INTERNAL_PORT has it');
+  if (reader.problems.length > 0) throw new ConfigError(reader.problems);
+  return { port, callbackUrl, internalSecret: internalSecret ?? '' };
 }
 
 /**

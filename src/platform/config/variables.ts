@@ -68,6 +68,7 @@ export const VARIABLES = {
   ],
   Broker: [
     variable('MQTT_URL', '', 'The external broker, as a service client reaches it. Unset: the embedded broker.'),
+    variable('MQTT_VERSION', '5', 'What the external broker speaks to the message gateway: `5`, or `3.1.1` (then without shared subscriptions, so for one gateway, and without the opaque form).'),
     variable('MQTT_PUBLIC_HOST', 'localhost', 'Host name of the broker in connect hints.'),
     variable('MQTTS_PORT', '8883', 'mTLS listener: of the embedded broker on loopback, or, for connect hints, of the external one.'),
     variable('MQTTS_TOKEN_PORT', '8885', 'TLS listener for token and secret; as before.'),

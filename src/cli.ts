@@ -16,7 +16,7 @@ import { PKI_HELP, runPki } from './pki-cli.js';
 import { AuthoritySuccessionService } from './pki/authority-succession.service.js';
 import { CertificatesService } from './pki/certificates.service.js';
 import { processEnvironment } from './platform/config/environment.js';
-import { dataDirectoryOf, emqxApiOf, readConfig } from './platform/config/read-config.js';
+import { brokerSettingsOf, dataDirectoryOf, emqxApiOf, readConfig } from './platform/config/read-config.js';
 import { DataKeys } from './platform/crypto/data-keys.js';
 import { migrate } from './platform/database/migrate.js';
 import { Pools } from './platform/database/pools.js';
@@ -28,7 +28,8 @@ import { TenantsService } from './users/tenants.service.js';
 const HELP = `portcullis <command>
 
   broker               the embedded MQTT 3.1.1 broker alone: asks the callbacks at INTERNAL_HOST:INTERNAL_PORT,
-                       listens on MQTT_PORT of the loopback interface
+                       listens on MQTT_PORT of the loopback interface; needs MQTT_INTERNAL_AUTH_SECRET besides. The application
+                       beside it has MQTT_URL=mqtt://127.0.0.1:… and MQTT_VERSION=3.1.1
   broker check         what the configuration of EMQX lets past Portcullis: of the one at EMQX_API_URL, or of a file;
                        [--file emqx.conf] [--json] [--waive id,...]; exit code 1 if there are errors
   migrate              bring the database of DATABASE_URL (or DATABASE_URL_MIGRATOR) to the newest schema
@@ -113,14 +114,7 @@ async function main([command = 'help', ...rest]: string[]): Promise<number> {
       const [verb, ...options] = rest;
       if (verb === 'check') return checkBroker(options, { emqx: () => emqxApiOf(env), print: (text) => process.stdout.write(text) });
       if (verb !== undefined) throw new Error(`broker ${verb} is no command.\n\n${HELP}`);
-      const config = readConfig(env, generatedSecrets(env), { databaseUrl: 'postgresql://unused/unused' });
-      await runStandaloneBroker({
-        host: '127.0.0.1',
-        port: config.mqtt.port,
-        callbackUrl: `http://${config.internal.host}:${config.internal.port}`,
-        internalSecret: config.internal.secrets[0] ?? '',
-        logger,
-      });
+      await runStandaloneBroker({ host: '127.0.0.1', ...brokerSettingsOf(env, generatedSecrets(env)), logger });
       return 0;
     }
     case 'migrate': {

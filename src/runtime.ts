@@ -173,7 +173,7 @@ async function openListeners(
   if (config.role !== 'api') {
     const gateway = app.get(MessageGateway);
     // It connects by its own door, which is open; without a broker it goes on trying.
-    await gateway.start({ url: config.mqtt.url ?? `mqtt://127.0.0.1:${mqtt ?? config.mqtt.port}`, embedded: config.mqtt.url === undefined });
+    await gateway.start({ url: config.mqtt.url ?? `mqtt://127.0.0.1:${mqtt ?? config.mqtt.port}`, version: config.mqtt.version });
     stops.push(() => gateway.stop());
   }
   return { rest, internal, mqtt };

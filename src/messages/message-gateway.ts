@@ -12,8 +12,8 @@ import type { IncomingMessage, SigningProperties } from './signed-message.js';
 export interface GatewayBroker {
   /** `mqtt://…` of the broker. */
   readonly url: string;
-  /** The embedded broker speaks MQTT 3.1.1 and knows no shared subscriptions. */
-  readonly embedded: boolean;
+  /** Of MQTT. With 3.1.1, as the embedded broker speaks it, there are no shared subscriptions. */
+  readonly version: '5' | '3.1.1';
 }
 
 /** Each takes one message at a time, so this many are in flight; the rest waits at the broker. Four were a third as fast. */
@@ -52,7 +52,7 @@ export class MessageGateway {
     const options: IClientOptions = {
       username: login.username,
       password: login.password,
-      protocolVersion: broker.embedded ? 4 : 5,
+      protocolVersion: broker.version === '5' ? 5 : 4,
       keepalive: 30,
       reconnectPeriod: RECONNECT_MS,
     };
@@ -74,10 +74,10 @@ export class MessageGateway {
   }
 
   /** One list of filters for each connection. */
-  private filtersOf({ embedded }: GatewayBroker, { shareGroup }: GatewayLogin): string[][] {
+  private filtersOf({ version }: GatewayBroker, { shareGroup }: GatewayLogin): string[][] {
     const filters = UPWARD_CHANNELS.map((channel) => `${this.config.mqtt.topicPrefix}/+/${channel}`);
     // Without shared subscriptions every connection would be given every message: each takes a channel.
-    if (embedded) return filters.map((filter) => [filter]);
+    if (version === '3.1.1') return filters.map((filter) => [filter]);
     const shared = filters.map((filter) => `$share/${shareGroup}/${filter}`);
     return Array.from({ length: SUBSCRIBERS }, () => shared);
   }
@@ -92,7 +92,10 @@ export class MessageGateway {
     this.subscribers.push(client);
     // Called before the acknowledgement is sent, which waits for the callback; mqtt.js takes one packet after another.
     client.handleMessage = (packet, callback) => this.hear(client, packet, callback);
-    client.on('error', (error) => logger.warn({ err: error.message }, 'a connection of the message gateway failed'));
+    client.on('error', (error) => {
+      if (speaksNoMqtt5(error)) logger.error({ url }, 'the broker speaks no MQTT 5: set MQTT_VERSION=3.1.1 (for one gateway, without the opaque form)');
+      else logger.warn({ err: error.message }, 'a connection of the message gateway failed');
+    });
     client.on('connect', () => this.askFor(client, filters));
   }
 
@@ -148,6 +151,12 @@ export class MessageGateway {
       this.waits.add(wake);
     });
   }
+}
+
+/** CONNACK of MQTT 5 (§3.2.2.2) and 3.1.1 (§3.2.2.3): unacceptable protocol version. */
+function speaksNoMqtt5(error: Error): boolean {
+  const code = 'code' in error ? error.code : undefined;
+  return code === 0x84 || code === 0x01;
 }
 
 function incomingOf({ topic, payload, properties }: IPublishPacket): IncomingMessage {

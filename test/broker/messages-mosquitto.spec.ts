@@ -32,7 +32,7 @@ const MOSQUITTO = ['/usr/sbin/mosquitto', '/usr/local/sbin/mosquitto', '/opt/hom
     first = await TestApp.start({ env: { GATEWAY_ID: 'one' } });
     const messages = { ...first.config.messages, gatewayId: 'two' };
     second = await TestApp.start({ database: first.database, config: { ...first.config, messages }, store: storeOf(first) });
-    for (const app of [first, second]) await app.app.get(MessageGateway).start({ url, embedded: false });
+    for (const app of [first, second]) await app.app.get(MessageGateway).start({ url, version: '5' });
     device = await first.registerDevice('signer', { credentials: ['hmac'] });
     client = connect(url, { protocolVersion: 5 });
     client.on('message', (topic, payload, packet) => heard.push({ topic, payload, properties: { ...packet.properties?.userProperties } }));

@@ -11,11 +11,14 @@ import { freePorts } from '../fakes/installation.js';
 import { ServerProcess } from '../fakes/server-process.js';
 
 const LONG = process.env['PORTCULLIS_LONG'] === '1';
-const DEVICES = LONG ? 50 : 12;
-const KILLS = LONG ? 10 : 4;
+const DEVICES = LONG ? 50 : 8;
+const KILLS = LONG ? 10 : 2;
 const INTERVAL_MS = LONG ? 500 : 200;
 const REDIS_URL = process.env['TEST_REDIS_URL'] ?? '';
 const IN_CI = process.env['CI'] === 'true';
+
+/** `portcullis broker`, which speaks MQTT 3.1.1, or Mosquitto, which stands for brokers with MQTT 5 and shared subscriptions. */
+type Kind = 'embedded' | 'mosquitto';
 
 /** Everything of one run, to be taken down in reverse. */
 class Scene {
@@ -27,14 +30,15 @@ class Scene {
     readonly url: string,
   ) {}
 
-  static async open(env: Record<string, string>): Promise<Scene> {
+  static async open(kind: Kind, env: Record<string, string>): Promise<Scene> {
     const database: TestDatabase = await cloneDatabase();
     const { mqtt } = await freePorts();
     const url = `mqtt://127.0.0.1:${mqtt}`;
-    const server = await ServerProcess.prepare(database, { MQTT_URL: url, ...env });
+    const version = kind === 'embedded' ? '3.1.1' : '5';
+    const server = await ServerProcess.prepare(database, { MQTT_URL: url, MQTT_VERSION: version, ...env });
     const scene = new Scene(server, url);
     scene.ends.push(() => database.drop(), () => server.remove());
-    const broker = await BrokerProcess.mosquitto(mqtt);
+    const broker = await (kind === 'embedded' ? BrokerProcess.embedded(mqtt, server.ports.internal, server.secret) : BrokerProcess.mosquitto(mqtt));
     scene.ends.push(() => broker.remove());
     await server.start();
     await server.login();
@@ -83,11 +87,11 @@ class Scene {
   }
 }
 
-describe('the application killed again and again beside a Mosquitto that stays up', () => {
-  const possible = REDIS_URL !== '' && MOSQUITTO !== undefined;
+describe.each<Kind>(['embedded', 'mosquitto'])('the application killed again and again beside a broker that stays up: %s', (kind) => {
+  const possible = REDIS_URL !== '' && (kind === 'embedded' || MOSQUITTO !== undefined);
 
   (possible || IN_CI ? it : it.skip)('loses nothing acknowledged, names nothing twice, counts state once, suspends nobody', async () => {
-    const scene = await Scene.open({ REDIS_URL });
+    const scene = await Scene.open(kind, { REDIS_URL });
     const fleet = new SoakFleet(scene.url, INTERVAL_MS);
     try {
       const { server } = scene;
@@ -141,7 +145,7 @@ describe('the application killed again and again beside a Mosquitto that stays u
       if (LONG) {
         const repeated = scene.copies.length - seen().size;
         process.stdout.write(`soak: ${JSON.stringify({
-          devices: DEVICES, kills: KILLS, acknowledged: fleet.acknowledged.size, copies: scene.copies.length, repeated, commands: commands.length, answers: fleet.answers,
+          broker: kind, devices: DEVICES, kills: KILLS, acknowledged: fleet.acknowledged.size, copies: scene.copies.length, repeated, commands: commands.length, answers: fleet.answers,
         })}\n`);
       }
     } finally {
@@ -153,7 +157,7 @@ describe('the application killed again and again beside a Mosquitto that stays u
 
 (MOSQUITTO !== undefined || IN_CI ? describe : describe.skip)('a restart that forgets the nonces, as without Redis', () => {
   it('accepts nothing that is older than the restart, records the gap, and suspends nobody for it', async () => {
-    const scene = await Scene.open({});
+    const scene = await Scene.open('mosquitto', {});
     try {
       const { server } = scene;
       const device = await server.registerDevice('before', { credentials: ['secret', 'hmac'] });

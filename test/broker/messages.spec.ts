@@ -196,7 +196,7 @@ describe('signed traffic through the gateway on the embedded broker', () => {
       await eventually(async () => acknowledged.length >= Math.min(before + 20, 600), 'some more messages');
       // Sockets are cut in the middle of whatever is under way; the broker keeps what was not acknowledged.
       await gateway.stop();
-      await gateway.start({ url: `mqtt://127.0.0.1:${port}`, embedded: true });
+      await gateway.start({ url: `mqtt://127.0.0.1:${port}`, version: '3.1.1' });
     }
     await Promise.all(publishers);
     publishing = false;

@@ -85,7 +85,7 @@ export class TestApp {
         logger,
       });
       embedded.attach(broker);
-      if (options.gateway) await app.get(MessageGateway).start({ url: `mqtt://127.0.0.1:${broker.port}`, embedded: true });
+      if (options.gateway) await app.get(MessageGateway).start({ url: `mqtt://127.0.0.1:${broker.port}`, version: '3.1.1' });
     }
     const login = await request<{ access_token: string }>(`${url}/api/v1/auth/login`, 'POST', {}, ADMIN);
     if (login.status !== 200) throw new Error(`the admin cannot log in: ${login.status} ${JSON.stringify(login.body)}`);

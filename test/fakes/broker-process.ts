@@ -5,6 +5,7 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { until } from '../factories/until.js';
+import { ROOT } from './installation.js';
 
 export const MOSQUITTO = ['/usr/sbin/mosquitto', '/usr/local/sbin/mosquitto', '/opt/homebrew/sbin/mosquitto'].find((file) => existsSync(file));
 
@@ -23,6 +24,20 @@ export class BrokerProcess {
       await fs.writeFile(file, `listener ${port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 100000\n`);
       return spawn(MOSQUITTO ?? 'mosquitto', ['-c', file], { stdio: 'ignore' });
     });
+  }
+
+  /** `portcullis broker`, told no more than it needs: where the application's callbacks are, and the secret that they ask for. */
+  static embedded(port: number, internalPort: number, secret: string): Promise<BrokerProcess> {
+    return BrokerProcess.start(port, async (folder) => spawn(process.execPath, [path.join(ROOT, 'dist', 'cli.js'), 'broker'], {
+      stdio: 'ignore',
+      env: {
+        PATH: process.env['PATH'] ?? '',
+        PORTCULLIS_DATA_DIR: folder,
+        MQTT_PORT: String(port),
+        INTERNAL_PORT: String(internalPort),
+        MQTT_INTERNAL_AUTH_SECRET: secret,
+      },
+    }));
   }
 
   private static async start(port: number, launch: (folder: string) => Promise<ChildProcess>): Promise<BrokerProcess> {

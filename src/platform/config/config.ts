@@ -47,6 +47,8 @@ export interface Config {
   readonly redis: { readonly url?: string };
   readonly mqtt: {
     readonly url?: string;
+    /** What the broker speaks to the message gateway. */
+    readonly version: '5' | '3.1.1';
     /** Embedded broker. */
     readonly port: number;
     readonly publicHost: string;

@@ -1,5 +1,5 @@
 import { ConfigError } from './reader.js';
-import { readConfig } from './read-config.js';
+import { brokerSettingsOf, readConfig } from './read-config.js';
 
 const secret = (letter: string) => `${letter}${'kq8Zr2vN5xW1mB7tY4sD9fG3hJ6lP0cA'}`;
 const key = (seed: number) => Buffer.from(Array.from({ length: 32 }, (_, i) => (i * 37 + seed) % 256)).toString('base64');
@@ -97,6 +97,20 @@ describe('the configuration', () => {
     expect(readConfig({ ...GOOD, MQTT_INTERNAL_AUTH_SECRET: `${secret('d')},${secret('e')}` }).internal.secrets).toHaveLength(2);
   });
 
+  it('lets an external broker speak MQTT 5 or, where it is said, 3.1.1; the embedded one speaks 3.1.1', () => {
+    const url = { MQTT_URL: 'mqtt://broker:1883' };
+    expect(readConfig({ ...GOOD, ...url }).mqtt.version).toBe('5');
+    expect(readConfig({ ...GOOD, ...url, MQTT_VERSION: '3.1.1' }).mqtt.version).toBe('3.1.1');
+    expect(readConfig({ ...GOOD, MQTT_URL: '' }).mqtt.version).toBe('3.1.1');
+    expect(problemsOf({ ...GOOD, ...url, MQTT_VERSION: '4' }).some((problem) => problem.startsWith('MQTT_VERSION '))).toBe(true);
+  });
+
+  it('asks for no more than the internal secret where the embedded broker runs alone', () => {
+    expect(brokerSettingsOf({ MQTT_INTERNAL_AUTH_SECRET: `${secret('d')},${secret('e')}`, INTERNAL_PORT: '4001' })).toEqual(
+      { port: 1883, callbackUrl: 'http://127.0.0.1:4001', internalSecret: secret('d') });
+    expect(() => brokerSettingsOf({})).toThrow('MQTT_INTERNAL_AUTH_SECRET');
+  });
+
   it('is complete in production with everything external', () => {
     expect(problemsOf(PRODUCTION)).toEqual([]);
     expect(readConfig(PRODUCTION).database.ssl.mode).toBe('verify-full');
@@ -110,6 +124,17 @@ describe('the configuration', () => {
       expect(problemsOf(env).some((problem) => problem.startsWith(`${name} `))).toBe(true);
     },
   );
+
+  it.each(['disable', 'require'])('refuses DB_SSL_MODE=%s in production for a database that lies further away than the container network', (mode) => {
+    const complains = (url: string, name = 'DATABASE_URL_READER'): boolean =>
+      problemsOf({ ...PRODUCTION, DB_SSL_MODE: mode, [name]: url }).some((problem) => problem.startsWith('DB_SSL_MODE '));
+    for (const near of ['postgresql://x@db/y', 'postgresql://x@localhost/y', 'postgresql://x@127.0.0.1/y', 'postgresql://x@[::1]/y']) {
+      expect({ near, complains: complains(near) }).toEqual({ near, complains: false });
+    }
+    for (const far of ['postgresql://x@db.example.com/y', 'postgresql://x@10.0.0.7/y', 'postgresql://x@[2001:db8::1]/y']) {
+      for (const name of ['DATABASE_URL_APP', 'DATABASE_URL_GATE', 'DATABASE_URL_READER', 'DATABASE_URL_MIGRATOR']) expect(complains(far, name)).toBe(true);
+    }
+  });
 
   it('refuses plain http and an internal listener without TLS off loopback in production', () => {
     expect(problemsOf({ ...PRODUCTION, PUBLIC_URL: 'http://iot.example.com' }).join()).toContain('PUBLIC_URL');

@@ -65,6 +65,8 @@ export function readConfig(given: Environment, generated: GeneratedSecrets = {},
     redis: { url: reader.url('REDIS_URL', ['redis:', 'rediss:']) },
     mqtt: {
       url: reader.url('MQTT_URL', ['mqtt:', 'mqtts:', 'ws:', 'wss:']),
+      // The embedded broker knows one version.
+      version: reader.text('MQTT_URL') === undefined ? '3.1.1' : reader.choice('MQTT_VERSION', ['5', '3.1.1']),
       port: reader.integer('MQTT_PORT', 1883, 1, MAX_PORT),
       publicHost: reader.text('MQTT_PUBLIC_HOST') ?? 'localhost',
       external: {
@@ -159,8 +161,9 @@ function checkProduction(reader: Reader, config: Config): void {
     reader.complain('MAIL_FROM', 'is required in production with SMTP_URL');
   }
   if (reader.text('PUBLIC_URL') && config.http.publicUrl.startsWith('http://')) reader.complain('PUBLIC_URL', 'must be https in production');
-  if (config.database.ssl.mode === 'disable' && reader.text('DB_SSL_MODE') !== 'disable') {
-    reader.complain('DB_SSL_MODE', 'must be set in production');
+  const { ssl, appUrl, gateUrl, readerUrl, migratorUrl } = config.database;
+  if (ssl.mode !== 'verify-full' && [appUrl, gateUrl, readerUrl, migratorUrl].some((url) => url !== undefined && !isNear(url))) {
+    reader.complain('DB_SSL_MODE', 'must be verify-full in production, unless the database is on this machine or in its container network');
   }
   if (!isLoopback(config.internal.host) && !config.internal.tls) {
     reader.complain('INTERNAL_TLS_CERT', 'is required in production once INTERNAL_HOST leaves loopback');
@@ -182,6 +185,20 @@ function readInternalTls(reader: Reader): Config['internal']['tls'] {
   if (!key) reader.complain('INTERNAL_TLS_KEY', 'is required with the other INTERNAL_TLS_ variables');
   if (!clientCa) reader.complain('INTERNAL_TLS_CLIENT_CA', 'is required with the other INTERNAL_TLS_ variables');
   return { cert: cert ?? '', key: key ?? '', clientCa: clientCa ?? '' };
+}
+
+/**
+ * What the embedded broker alone needs to run. @param generated secrets of an installation on this machine
+ * @throws ConfigError where there is no `MQTT_INTERNAL_AUTH_SECRET`
+ */
+export function brokerSettingsOf(env: Environment, generated: GeneratedSecrets = {}): { port: number; callbackUrl: string; internalSecret: string } {
+  const reader = new Reader({ ...generated, ...definedOnly(env) });
+  const port = reader.integer('MQTT_PORT', 1883, 1, MAX_PORT);
+  const callbackUrl = `http://${reader.text('INTERNAL_HOST') ?? '127.0.0.1'}:${reader.integer('INTERNAL_PORT', 3001, 1, MAX_PORT)}`;
+  const [internalSecret] = reader.list('MQTT_INTERNAL_AUTH_SECRET');
+  if (internalSecret === undefined) reader.complain('MQTT_INTERNAL_AUTH_SECRET', 'is required, as the application at INTERNAL_PORT has it');
+  if (reader.problems.length > 0) throw new ConfigError(reader.problems);
+  return { port, callbackUrl, internalSecret: internalSecret ?? '' };
 }
 
 /**
@@ -272,6 +289,12 @@ function readMasterKeys(reader: Reader): MasterKey[] {
 }
 
 /** Whether an address can be reached from this machine only. */
+/** A database that nothing but this machine lies before: loopback, a socket, or a name without a domain, as container networks give. */
+function isNear(url: string): boolean {
+  const host = new URL(url).hostname.replace(/^\[|\]$/g, '');
+  return host === '' || isLoopback(host) || (isIP(host) === 0 && !host.includes('.'));
+}
+
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }

@@ -37,7 +37,7 @@ export const VARIABLES = {
     variable('DATABASE_URL_READER', '', 'LOGIN role for platform reads; a member of `{prefix}_reader`. Required in production.'),
     variable('DATABASE_URL_MIGRATOR', '', 'LOGIN role that owns the tables; a member of `{prefix}_migrator`. Required in production.'),
     variable('DATABASE_ROLE_PREFIX', '', 'Prefix of the four roles; by default the name of the database, since roles are cluster-wide.'),
-    variable('DB_SSL_MODE', 'disable', '`disable`, `require` or `verify-full`; in production the default is `verify-full`.'),
+    variable('DB_SSL_MODE', 'disable', '`disable`, `require` or `verify-full`. In production `verify-full`, and nothing else unless the database is on this machine or in its container network.'),
     variable('DB_SSL_CA', '', 'PEM file: CA of the database server.'),
     variable('DB_SSL_CERT', '', 'PEM file: client certificate for Postgres.'),
     variable('DB_SSL_KEY', '', 'PEM file: its private key.'),
@@ -68,6 +68,7 @@ export const VARIABLES = {
   ],
   Broker: [
     variable('MQTT_URL', '', 'The external broker, as a service client reaches it. Unset: the embedded broker.'),
+    variable('MQTT_VERSION', '5', 'What the external broker speaks to the message gateway: `5`, or `3.1.1` (then without shared subscriptions, so for one gateway, and without the opaque form).'),
     variable('MQTT_PUBLIC_HOST', 'localhost', 'Host name of the broker in connect hints.'),
     variable('MQTTS_PORT', '8883', 'mTLS listener: of the embedded broker on loopback, or, for connect hints, of the external one.'),
     variable('MQTTS_TOKEN_PORT', '8885', 'TLS listener for token and secret; as before.'),

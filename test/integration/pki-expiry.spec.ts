@@ -156,7 +156,8 @@ describe('what ends soon', () => {
       meanwhile = await written();
       // As Postgres sees an instance that was killed.
       await administer(first.database.url, (client) => client.query(
-        `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND granted`, [0x65787079],
+        `SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+          WHERE d.datname = current_database() AND l.locktype = 'advisory' AND l.objid = $1 AND l.granted`, [0x65787079],
       ));
     });
     await held.catch(() => undefined);

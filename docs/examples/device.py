@@ -81,7 +81,9 @@ def verify(secret, topic, payload):
 def run(host, port, device, password, secret):
     import paho.mqtt.client as mqtt
 
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=device)
+    # paho-mqtt 2 wants to be told which callbacks it is given; 1.6, as in Debian 12, does not know of it.
+    version = getattr(mqtt, "CallbackAPIVersion", None)
+    client = mqtt.Client(version.VERSION2, client_id=device) if version else mqtt.Client(client_id=device)
     client.username_pw_set(device, password)
     root, done = "devices/" + device, set()
 

@@ -1,8 +1,11 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
 import { promisify } from 'node:util';
 import { ADMIN, TestApp } from '../factories/app.js';
+import { until } from '../factories/until.js';
 
 const run = promisify(execFile);
+/** It is there wherever the build is judged (.ci/run installs it). */
+const PAHO = spawnSync('python3', ['-c', 'import paho.mqtt']).status === 0;
 
 describe('npm run simulate', () => {
   let app: TestApp;
@@ -40,5 +43,27 @@ describe('npm run simulate', () => {
     expect((await app.call('GET', `/devices/${deviceId}/commands/${commandId}`)).body).toMatchObject({ status: 'ACKED' });
     const { body } = await app.call<{ items: object[] }>('GET', '/audit/logs?eventType=REPLAY_DETECTED');
     expect(body.items.length).toBeGreaterThan(0);
+  });
+});
+
+(PAHO || process.env['CI'] === 'true' ? describe : describe.skip)('the example in Python', () => {
+  it('says ONLINE, carries a command out and answers it', async () => {
+    const app = await TestApp.start({ broker: true, gateway: true });
+    const device = await app.registerDevice('python', { credentials: ['secret', 'hmac'] });
+    const words = ['-u', 'docs/examples/device.py', 'run', '127.0.0.1', String(app.broker?.port ?? 0), device.id, device.client_secret, device.hmac_secret];
+    const example = spawn('python3', words, { stdio: ['ignore', 'pipe', 'inherit'] });
+    let said = '';
+    example.stdout.on('data', (text) => (said += String(text)));
+    const ended = new Promise((resolve) => example.once('exit', resolve));
+    try {
+      await until('its status', async () => (await app.call('GET', `/devices/${device.id}`)).body['reportedStatus'] === 'ONLINE');
+      const { body } = await app.call<{ id: string }>('POST', `/devices/${device.id}/commands`, { type: 'blink', payload: { times: 3 } });
+      await until('its answer', async () => (await app.call('GET', `/devices/${device.id}/commands/${body.id}`)).body['status'] === 'ACKED');
+      expect(said).toContain("blink {'times': 3}");
+    } finally {
+      example.kill('SIGKILL');
+      await ended;
+      await app.stop();
+    }
   });
 });

@@ -123,6 +123,19 @@ describe('authorities and revocation on a real database', () => {
     expect(last.number).toBeLessThanOrEqual(40n);
   });
 
+  it('lets a certificate in that was issued a moment ago, at an instance that has the records before it in memory', async () => {
+    const device = await first.registerDevice('pump');
+    const issue = async (): Promise<string> => (await first.call<{ certificate: string }>('POST', `/devices/${device.id}/certificates`, { generate: true })).body.certificate;
+    const connect = async (certificate: string): Promise<string> => (await second.ask('mqtt-auth', {
+      clientid: device.id, username: device.id, listener_kind: 'mtls', cert_pem: certificate.replace(/-----[^-]+-----|\s/g, ''),
+    })).body.result;
+    const earlier = await issue();
+    // Made-up issuers are not looked for again at once.
+    clock.advance(2_000);
+    expect(await connect(earlier)).toBe('allow');
+    expect(await connect(await issue())).toBe('allow');
+  });
+
   it('serves the list before, whole, while a build dies half-way, and the next one has everything', async () => {
     const certificates = one.get(CertificatesService);
     const { authority, key } = await certificates.prepare(tenantId, { generate: 'EC' });

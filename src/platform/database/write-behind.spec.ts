@@ -56,6 +56,21 @@ describe('values that are written behind', () => {
     expect(uses.written).toEqual([[['one', 'b', 2], ['one', 'a', 1]]]);
   });
 
+  it('are written by whoever asks for it, though a write is under way that had begun without them', async () => {
+    const uses = new Uses();
+    let release: () => void = () => undefined;
+    uses.during = () => new Promise((resolve) => (release = resolve));
+    uses.note('a', 'one', 1);
+    const before = uses.flush();
+    await Promise.resolve();
+    uses.note('b', 'one', 2);
+    const asked = uses.flush();
+    uses.during = () => undefined;
+    release();
+    await Promise.all([before, asked]);
+    expect(uses.written).toEqual([[['one', 'a', 1]], [['one', 'b', 2]]]);
+  });
+
   it('are bounded: beyond that, new keys are forgotten and known ones still noted', async () => {
     const uses = new Uses({ most: 2 });
     for (const key of ['a', 'b', 'c']) uses.note(key, 'one', 1);

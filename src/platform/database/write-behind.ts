@@ -37,7 +37,7 @@ export abstract class WriteBehind<V extends Noted> implements OnModuleInit, Befo
   async beforeApplicationShutdown(): Promise<void> {
     clearInterval(this.timer);
     await this.flush();
-    // What was noted while an earlier write was under way.
+    // What was noted during the write itself.
     await this.flush();
   }
 
@@ -51,8 +51,10 @@ export abstract class WriteBehind<V extends Noted> implements OnModuleInit, Befo
     return this.noted.get(key);
   }
 
-  /** Writes what was noted; never rejects. */
-  flush(): Promise<void> {
+  /** Writes what was noted up to now; never rejects. */
+  async flush(): Promise<void> {
+    // A write that is under way has begun before, without what was noted since.
+    await this.flushing;
     this.flushing ??= this.writeAll().finally(() => (this.flushing = null));
     return this.flushing;
   }

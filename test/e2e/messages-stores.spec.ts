@@ -8,7 +8,7 @@ import { MemoryStore } from '../../src/platform/redis/memory-store.js';
 import { RedisStore } from '../../src/platform/redis/redis-store.js';
 import { TestApp } from '../factories/app.js';
 import { asMigrator } from '../factories/registry.js';
-import { signedBy, topicOf } from '../factories/signing-device.js';
+import { nonce, signedBy, topicOf } from '../factories/signing-device.js';
 import { until } from '../factories/until.js';
 import { ROOT } from '../fakes/installation.js';
 import { PrivateRedis } from '../fakes/private-redis.js';
@@ -37,6 +37,36 @@ const REDIS_HERE = (process.env['TEST_REDIS_URL'] ?? '') !== '';
       expect([await verify(fresh), await verify(old)]).toEqual(['REPLAY', 'STALE']);
     } finally {
       await app.stop();
+      await redis.kill();
+    }
+  });
+});
+
+(REDIS_HERE || process.env['CI'] === 'true' ? describe : describe.skip)('a replay', () => {
+  it('is refused after a restart of the process, on another topic and for another device', async () => {
+    const redis = await PrivateRedis.start();
+    const first = await TestApp.start({ store: new RedisStore({ url: redis.url }) });
+    try {
+      const [device, other] = [await first.registerDevice('one', { credentials: ['hmac'] }), await first.registerDevice('two', { credentials: ['hmac'] })];
+      const verify = async (app: TestApp, topic: string, message: string): Promise<string> =>
+        (await app.call<{ verified: boolean; reason?: string }>('POST', '/messages/verify', { topic, message })).body.reason ?? 'verified';
+      const topic = topicOf(device, 'telemetry');
+      const once = nonce();
+      const text = signedBy(device, 'telemetry', { data: 1 }, { nonce: once });
+      expect(await verify(first, topic, text)).toBe('verified');
+      const restarted = await TestApp.start({ database: first.database, config: first.config, store: new RedisStore({ url: redis.url }) });
+      try {
+        expect(await verify(restarted, topic, text)).toBe('REPLAY');
+        expect(await verify(restarted, topicOf(device, 'events/x'), text)).toBe('BAD_SIGNATURE');
+        expect(await verify(restarted, topicOf(other, 'telemetry'), text)).toBe('BAD_SIGNATURE');
+        // Under one nonce nothing else is believed either, even signed anew for the other topic.
+        expect(await verify(restarted, topicOf(device, 'events/x'), signedBy(device, 'events/x', { data: 1 }, { nonce: once }))).toBe('REPLAY');
+        expect(await verify(restarted, topicOf(other, 'telemetry'), signedBy(other, 'telemetry', { data: 1 }, { nonce: once }))).toBe('verified');
+      } finally {
+        await restarted.stop();
+      }
+    } finally {
+      await first.stop();
       await redis.kill();
     }
   });

@@ -23,7 +23,7 @@ const HSTS_SECONDS = 63_072_000;
 /** For requests that are being answered when the application stops. */
 const DRAIN_MS = 5_000;
 /** Request headers that a browser of another origin may send; a fixed list, never the one it asks for. */
-const ALLOWED_HEADERS = ['authorization', 'content-type', 'idempotency-key', 'x-csrf-token', 'x-tenant'];
+const ALLOWED_HEADERS = ['authorization', 'content-type', 'idempotency-key', 'x-csrf-token', 'x-tenant', 'x-read-tenant'];
 const EXPOSED_HEADERS = ['x-csrf-token', 'x-request-id', 'retry-after', 'idempotency-replayed'];
 
 /** Builds the REST application; the caller starts it (`app.listen`, or `app.init` in tests). */

@@ -90,19 +90,23 @@ export class AccessGuard implements CanActivate {
   }
 
   /**
-   * The principal in the tenant that `X-Tenant` names. Everybody acts in their own tenant only, and naming another is answered as if
-   * there were no such tenant; but sessions of the platform plane act in any tenant as its ADMIN, or read there.
+   * The principal in the tenant that `X-Tenant` or `X-Read-Tenant` names. Everybody acts in their own tenant only, and naming another is
+   * answered as if there were no such tenant; but sessions of the platform plane act in any tenant as its ADMIN, or read there.
    */
   private async inTenant(principal: Principal, access: Access, { headers, method }: GuardedRequest): Promise<Principal> {
-    const named = headers['x-tenant'];
-    if (named === undefined || named === principal.tenantId) return principal;
+    const toRead = headers['x-read-tenant'];
+    const named = toRead ?? headers['x-tenant'];
+    if (named === undefined || (toRead === undefined && named === principal.tenantId)) return principal;
+    if (toRead !== undefined && headers['x-tenant'] !== undefined) {
+      throw platformError('MALFORMED_REQUEST', { detail: 'X-Tenant and X-Read-Tenant exclude each other.' });
+    }
     const tenant = typeof named === 'string' ? await this.tenants.findByName(named) : null;
-    if (tenant !== null && tenant.id === principal.tenantId) return principal;
-    const entry = principal.kind === 'user' && access.kind === 'permission' ? entryOf(principal.platformRole) : null;
-    if (tenant === null || entry === null) throw platformError('NOT_FOUND', { internal: 'X-Tenant names another tenant' });
+    if (toRead === undefined && tenant !== null && tenant.id === principal.tenantId) return principal;
+    const entry = principal.kind === 'user' && access.kind === 'permission' ? entryOf(principal.platformRole, toRead === undefined ? 'act' : 'read') : null;
+    if (tenant === null || entry === null) throw platformError('NOT_FOUND', { internal: 'the header names another tenant' });
     const { role, permissions, readsOnly } = entry;
     if (readsOnly) {
-      if (!SAFE_METHODS.includes(method)) throw authError('PERMISSION_DENIED', { detail: 'A PLATFORM_OPERATOR only reads in other tenants.' });
+      if (!SAFE_METHODS.includes(method)) throw authError('PERMISSION_DENIED', { detail: 'X-Read-Tenant is for reading only.' });
       readOnly();
     }
     return { ...principal, tenantId: tenant.id, role, permissions, tenantFrozen: tenant.status === 'FROZEN' };

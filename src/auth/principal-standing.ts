@@ -7,7 +7,7 @@ import { statusOf } from './pat.js';
 import { grantedBy } from './pat-scope.js';
 import { PatsRepository } from './pats.repository.js';
 import { PrincipalsService } from './principals.service.js';
-import { entryOf } from './tenant-entry.js';
+import { entersFor } from './tenant-entry.js';
 
 /** Judges a caller anew, by the statements that the guard uses. Who is known by neither session nor token is refused. */
 @Injectable()
@@ -28,7 +28,7 @@ export class PrincipalStanding extends Standing {
     if (now === null) return false;
     if (now.tenantId === tenantId) return now.permissions.has(permission);
     // A tenant that the platform entered, for as long as the platform's role says so.
-    return entryOf(now.platformRole)?.permissions.has(permission) ?? false;
+    return entersFor(now.platformRole, permission);
   }
 
   private async tokenMay({ id, tenantId, credentialId }: Principal, permission: Permission, since: number): Promise<boolean> {

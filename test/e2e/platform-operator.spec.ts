@@ -55,7 +55,7 @@ beforeAll(async () => {
   await app.registerDevice('at-home');
   operatorId = (await app.call<{ id: string }>('POST', '/users', { email: 'operator@example.test', password: PASSWORD, name: 'x', role: 'VIEWER' })).body.id;
   expect((await app.call('PATCH', `/accounts/${operatorId}`, { platformRole: 'PLATFORM_OPERATOR' })).status).toBe(200);
-  operator = { ...(await app.loginAs('operator@example.test', PASSWORD)), 'x-tenant': 'far' };
+  operator = { ...(await app.loginAs('operator@example.test', PASSWORD)), 'x-read-tenant': 'far' };
 });
 
 afterAll(() => app.stop());
@@ -87,8 +87,24 @@ describe('a PLATFORM_OPERATOR in a tenant that is not their own', () => {
     }
     expect(wrong).toEqual([]);
     expect(codeOf(await app.call('GET', '/audit/logs/export', undefined, operator))).toBe('403 PERMISSION_DENIED');
-    expect(codeOf(await app.call('GET', '/devices', undefined, { ...operator, 'x-tenant': 'nowhere' }))).toBe('404 NOT_FOUND');
+    expect(codeOf(await app.call('GET', '/devices', undefined, { ...operator, 'x-read-tenant': 'nowhere' }))).toBe('404 NOT_FOUND');
     expect(codeOf(await app.call('GET', '/auth/me', undefined, operator))).toBe('404 NOT_FOUND');
+  });
+
+  it('does not act there: by X-Tenant no tenant but the own exists', async () => {
+    const { authorization = '' } = operator;
+    expect(codeOf(await app.call('GET', '/devices', undefined, { authorization, 'x-tenant': 'far' }))).toBe('404 NOT_FOUND');
+    expect(codeOf(await app.call('GET', '/devices', undefined, { ...operator, 'x-tenant': 'far' }))).toBe('400 MALFORMED_REQUEST');
+  });
+
+  it('is read in the same way by a PLATFORM_ADMIN who only looks, and by nobody outside of the platform plane', async () => {
+    const looking = { authorization: admin['authorization'] ?? '', 'x-read-tenant': 'far' };
+    expect((await app.call<{ items: object[] }>('GET', '/devices', undefined, looking)).body.items).toHaveLength(1);
+    expect(codeOf(await app.call('DELETE', `/groups/${ids['groups']}`, undefined, looking))).toBe('403 PERMISSION_DENIED');
+    const theirs = await app.loginAs('far-user@example.test', PASSWORD);
+    for (const tenant of ['far', 'default']) {
+      expect(codeOf(await app.call('GET', '/devices', undefined, { ...theirs, 'x-read-tenant': tenant }))).toBe('404 NOT_FOUND');
+    }
   });
 
   it('is told to that tenant each time', async () => {

@@ -28,7 +28,7 @@ export async function pruneAudit(database: Config['database'], keepMonths: numbe
     const months = rows.map(({ partition, bytes }) => ({ partition, bytes: Number(bytes) }));
     if (really && months.length > 0) {
       const event = { type: 'AUDIT_PRUNED', tenantId: null, actor: SYSTEM_ACTOR, details: { keepMonths, partitions: months.map(({ partition }) => partition) } } as const;
-      await client.query(INSERT_AUDIT, [payloadOf([rowOf(event, Date.now())])]);
+      await client.query({ ...INSERT_AUDIT, values: [payloadOf([rowOf(event, Date.now())])] });
     }
     await client.query('COMMIT');
     return months;

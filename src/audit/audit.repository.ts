@@ -5,14 +5,17 @@ import type { Transaction } from '../platform/database/transactions.js';
 import type { AuditRow } from './audit-row.js';
 
 /** One statement however many rows there are. An id that is there already came from an attempt whose answer was lost. */
-export const INSERT_AUDIT = `
+export const INSERT_AUDIT = {
+  name: 'audit-insert',
+  text: `
   INSERT INTO security_audit_logs
     (id, tenant_id, occurred_at, event_type, severity, device_id, user_id, actor_kind, actor_id, ip, request_id, details)
   SELECT r.id, r.tenant_id, r.occurred_at, r.event_type, r.severity, r.device_id, r.user_id, r.actor_kind, r.actor_id, r.ip,
          r.request_id, r.details::jsonb
     FROM json_to_recordset($1::json) AS r(id uuid, tenant_id uuid, occurred_at timestamptz, event_type text, severity text,
          device_id uuid, user_id uuid, actor_kind text, actor_id text, ip text, request_id text, details text)
-  ON CONFLICT DO NOTHING`;
+  ON CONFLICT DO NOTHING`,
+};
 
 /** The only SQL that writes the log. */
 @Injectable()
@@ -20,7 +23,7 @@ export class AuditRepository {
   constructor(private readonly pools: Pools) {}
 
   async insert(tx: Transaction, rows: readonly AuditRow[]): Promise<void> {
-    await tx.query(INSERT_AUDIT, [payloadOf(rows)]);
+    await tx.prepared(INSERT_AUDIT, [payloadOf(rows)]);
   }
 
   /** All rows or none, in a transaction of its own for their one tenant (`null`: nobody's). */
@@ -32,7 +35,7 @@ export class AuditRepository {
     try {
       await client.query('BEGIN');
       await client.query(`SELECT set_config('app.tenant', $1, true)`, [tenantId ?? '']);
-      await client.query(INSERT_AUDIT, [payloadOf(rows)]);
+      await client.query({ ...INSERT_AUDIT, values: [payloadOf(rows)] });
       await client.query('COMMIT');
     } catch (error) {
       // Only an answer of the server says that the connection still works; any other is closed, and rolls back by that.

@@ -5,7 +5,7 @@ import { DataKeys } from '../platform/crypto/data-keys.js';
 import type { PasswordHashing, PasswordOwner } from '../users/password-hashing.js';
 import { authError } from './auth.errors.js';
 import { passwordFault } from './password-rules.js';
-import { WorkLimit, type Caller } from './work-limit.js';
+import { WorkLimit, type Caller } from '../platform/work/work-limit.js';
 
 /** Injection token of bcrypt's cost. Only tests inject another than `DEFAULT_ROUNDS`; nothing reads it from the environment. */
 export const PASSWORD_ROUNDS = Symbol('PASSWORD_ROUNDS');

@@ -75,6 +75,11 @@ export interface InsertedDevice {
   readonly tenantStatus: 'ACTIVE' | 'FROZEN';
 }
 
+const LOCK = {
+  name: 'device-lock',
+  text: 'SELECT id, status FROM devices WHERE tenant_id = $1 AND id = ANY($2::uuid[]) ORDER BY id FOR NO KEY UPDATE',
+};
+
 /** Rows made together get creation times a microsecond apart, so that a list shows them in the order in which they were given. */
 const INSERT = `
   INSERT INTO devices AS d (tenant_id, id, slug, name, status, metadata, allowed_proofs, clockless, created_at, updated_at)
@@ -126,10 +131,7 @@ export class DevicesRepository {
   /** Locks the rows, in the order of their ids, until the transaction ends. @returns id and state of those that exist. */
   lock(tx: Transaction, ids: readonly string[]): Promise<{ id: string; status: DeviceStatus }[]> {
     // Not FOR UPDATE: that would collide with foreign keys of others which point here, and let two of them deadlock.
-    return tx.query(
-      `SELECT id, status FROM devices WHERE tenant_id = $1 AND id = ANY($2::uuid[]) ORDER BY id FOR NO KEY UPDATE`,
-      [tenantOf(tx), ids],
-    );
+    return tx.prepared(LOCK, [tenantOf(tx), ids]);
   }
 
   /** One page in order of registration. */

@@ -8,6 +8,7 @@ import { ServiceAccountsService } from '../devices/service-accounts.service.js';
 import { requestContext } from '../platform/context/request-context.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
 import { lifetimeMs } from '../platform/http/fields.js';
+import { WorkLimit } from '../platform/work/work-limit.js';
 import type { CertificateRecord } from '../pki/certificate.js';
 import { CertificatesService, type CertificateGiven, type KeyOrder, type PreparedKey, type Revoked } from '../pki/certificates.service.js';
 import { CrlsService } from '../pki/crls.service.js';
@@ -22,6 +23,10 @@ import { Stopwatch } from './stopwatch.js';
 
 /** Devices whose sessions are cut before the answer; those beyond are left to the worker. */
 const EJECTED_AT_ONCE = 20;
+/** More at once would give more certificates a second, and have the broker's questions wait behind them. */
+const ISSUED_AT_ONCE = 2;
+/** A second or two of work. */
+const QUEUE = 1_000;
 const ISSUING_STATES: readonly string[] = ['PENDING', 'ACTIVE'];
 
 /**
@@ -30,6 +35,8 @@ const ISSUING_STATES: readonly string[] = ['PENDING', 'ACTIVE'];
  */
 @Injectable()
 export class CertificationService {
+  private readonly limit = new WorkLimit(ISSUED_AT_ONCE, QUEUE, () => lifecycleError('CERT_ISSUING_BUSY', { headers: { 'Retry-After': '2' } }));
+
   constructor(
     private readonly transactions: Transactions,
     private readonly devices: DevicesService,
@@ -42,7 +49,7 @@ export class CertificationService {
 
   /**
    * @throws DEVICE_NOT_FOUND, CERT_DEVICE_STATE, CERT_RENEWAL_NEEDS_CERTIFICATE, CERT_REQUEST_UNCLEAR, CERT_PROFILE_UNKNOWN, CERT_TTL_INVALID,
-   * CSR_MALFORMED, CSR_SIGNATURE, KEY_WEAK, KEY_REUSED
+   * CSR_MALFORMED, CSR_SIGNATURE, KEY_WEAK, KEY_REUSED, CERT_ISSUING_BUSY
    */
   async issue(me: TenantPrincipal, deviceId: string, request: CertificateRequest): Promise<CertificateGiven> {
     const { tenantId } = me;
@@ -50,7 +57,7 @@ export class CertificationService {
     // comes with its request is judged under the lock at once.
     const made = request.generate === true ? await this.makeKey(me, deviceId, request) : null;
     const authority = await this.certificates.authority(tenantId);
-    return this.transactions.run({ tenantId }, async (tx) => {
+    return this.limit.run(() => this.transactions.run({ tenantId }, async (tx) => {
       const renews = await this.refuse(tx, me, deviceId, true);
       const { order, ttlMs } = orderOf(request, 'device');
       const key = made ?? (await this.certificates.keyOf(order, ttlMs));
@@ -72,7 +79,7 @@ export class CertificationService {
         details: { serial: given.serial, notAfter: given.notAfter.toISOString(), renews: renews?.serial ?? null, generated: 'generate' in order },
       });
       return given;
-    });
+    }), 'known');
   }
 
   /**
@@ -84,7 +91,7 @@ export class CertificationService {
     await this.transactions.run({ tenantId }, (tx) => this.serviceAccounts.get(tx, id));
     const { order, ttlMs } = orderOf(request, 'service');
     const { key, authority } = await this.certificates.prepare(tenantId, order, ttlMs);
-    return this.transactions.run({ tenantId }, async (tx) => {
+    return this.limit.run(() => this.transactions.run({ tenantId }, async (tx) => {
       if ((await this.serviceAccounts.lock(tx, id)).status !== 'ACTIVE') throw lifecycleError('CERT_SERVICE_STATE');
       const given = await this.certificates.issue(tx, {
         owner: { kind: 'service', id, tenantId }, key, authority, requestedFrom: requestContext()?.ip ?? null, ...(ttlMs === undefined ? {} : { ttlMs }),
@@ -97,7 +104,7 @@ export class CertificationService {
         details: { serial: given.serial, notAfter: given.notAfter.toISOString(), serviceAccountId: id, generated: 'generate' in order },
       });
       return given;
-    });
+    }), 'known');
   }
 
   /** @throws CERT_NOT_FOUND, CERT_ALREADY_REVOKED, CERT_ENDED */

@@ -21,6 +21,11 @@ export const LIFECYCLE_ERRORS = {
     title: 'The service account gets no certificate in its state',
     meaning: 'A disabled service account gets no certificate: enable it first.',
   },
+  CERT_ISSUING_BUSY: {
+    status: 503,
+    title: 'Too many certificates are asked for at once',
+    meaning: 'A process issues a few certificates at a time, so that the broker does not wait for it; repeat after `Retry-After` seconds.',
+  },
   CERT_RENEWAL_NEEDS_CERTIFICATE: {
     status: 409,
     title: 'A certificate is renewed with the one before',

@@ -68,6 +68,15 @@ const INSERTED = `tenant_id, device_id, service_account_id, id, authority_id, se
 const VALUES = `$1::uuid, $2::uuid, $3::uuid, $4::uuid, $5::uuid, $6::text, $7::text, $8::bytea, $9::text, $10::bytea, $11::timestamptz,
   $12::timestamptz, $13::timestamptz, $14::uuid, $15::uuid, $16::inet`;
 
+const INSERT_OWNED = {
+  name: 'certificate-insert',
+  text: `WITH fresh AS (INSERT INTO certified_keys (hash, tenant_id, owner_id) VALUES ($10, $1, coalesce($2::uuid, $3::uuid)) ON CONFLICT DO NOTHING RETURNING hash)
+    INSERT INTO certificates (${INSERTED}) SELECT ${VALUES}
+     WHERE EXISTS (SELECT FROM fresh)
+        OR EXISTS (SELECT FROM certified_keys k WHERE k.hash = $10 AND k.tenant_id = $1 AND k.owner_id = coalesce($2::uuid, $3::uuid))
+    RETURNING id`,
+};
+
 function valuesOf(tenantId: string, owner: CertificateOwner | null, certificate: NewCertificate): unknown[] {
   return [
     tenantId, owner?.kind === 'device' ? owner.id : null, owner?.kind === 'service' ? owner.id : null,
@@ -85,15 +94,7 @@ export class CertificatesRepository {
    * @returns false where the key was certified for somebody else, in whichever tenant
    */
   async insertOwned(tx: Transaction, owner: CertificateOwner, certificate: NewCertificate): Promise<boolean> {
-    const rows = await tx.query(
-      `WITH fresh AS (INSERT INTO certified_keys (hash, tenant_id, owner_id) VALUES ($10, $1, coalesce($2::uuid, $3::uuid)) ON CONFLICT DO NOTHING RETURNING hash)
-       INSERT INTO certificates (${INSERTED}) SELECT ${VALUES}
-        WHERE EXISTS (SELECT FROM fresh)
-           OR EXISTS (SELECT FROM certified_keys k WHERE k.hash = $10 AND k.tenant_id = $1 AND k.owner_id = coalesce($2::uuid, $3::uuid))
-       RETURNING id`,
-      valuesOf(owner.tenantId, owner, certificate),
-    );
-    return rows.length > 0;
+    return (await tx.prepared(INSERT_OWNED, valuesOf(owner.tenantId, owner, certificate))).length > 0;
   }
 
   /** Stores a server's certificate. */

@@ -48,6 +48,22 @@ describe.each(['P-256', 'P-384', 'RSA'])('a certificate request (%s)', (kind) =>
   });
 });
 
+describe('what the signature of a request does not cover', () => {
+  const refusal = (der: Buffer): Promise<string> => readCsr(toPem(LABEL, der)).then(() => 'taken', (error: unknown) => (error instanceof AppError ? error.code : String(error)));
+
+  it('is refused where it is not what belongs there: parameters of RSA other than NULL', async () => {
+    const der = derOf((await requestOf('RSA')).pem);
+    const parameters = der.lastIndexOf(Buffer.from('2a864886f70d01010b0500', 'hex')) + 9;
+    expect(der[parameters]).toBe(0x05);
+    for (const tag of [0x00, 0x04, 0x0f, 0x1e, 0x30]) {
+      const other = Buffer.from(der);
+      other[parameters] = tag;
+      expect(await refusal(other)).toBe('CSR_MALFORMED');
+    }
+    expect(await refusal(der)).toBe('taken');
+  });
+});
+
 describe('a public key', () => {
   it('that is no point of its curve is none', () => {
     const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });

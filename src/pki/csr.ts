@@ -2,6 +2,7 @@ import 'reflect-metadata';
 import { verify, type KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
 import { Pkcs10CertificateRequest } from '@peculiar/x509';
+import { NULL } from './der.js';
 import { DerError, oidOf, partsOf, readOne, type DerElement } from './der-reader.js';
 import { canonicalSpki, publicKeyOf } from './keys.js';
 import { pkiError } from './pki.errors.js';
@@ -60,15 +61,24 @@ function readFrame(der: Buffer): { frame: Frame; key: KeyObject } {
     const [version, subject, spki] = partsOf(information);
     if (!information || signature?.tag !== 0x03 || signature.contents[0] !== 0 || rest.length > 0) throw new DerError('no request');
     if (version?.tag !== 0x02 || subject?.tag !== 0x30 || spki?.tag !== 0x30) throw new DerError('no request');
-    const frame = { signed: information.whole, spki: spki.whole, algorithm: oidOf(firstOf(algorithm)), signature: signature.contents.subarray(1) };
+    const frame = { signed: information.whole, spki: spki.whole, algorithm: algorithmOf(algorithm), signature: signature.contents.subarray(1) };
     return { frame, key: publicKeyOf(frame.spki) };
   } catch (error) {
     throw pkiError('CSR_MALFORMED', { cause: error });
   }
 }
 
-function firstOf(element: DerElement | undefined): DerElement | undefined {
-  return partsOf(element)[0];
+/**
+ * Its object identifier. The signature does not cover it, so what is around the identifier must be what belongs there: nothing with ECDSA
+ * (RFC 5758 §3.2), NULL or nothing with RSA (RFC 4055 §5). Rarer algorithms are read by the library.
+ */
+function algorithmOf(element: DerElement | undefined): string {
+  const [identifier, parameters, ...rest] = partsOf(element);
+  const algorithm = oidOf(identifier);
+  const known = DIGESTS.get(algorithm);
+  const fits = parameters === undefined || (known?.keyType === 'rsa' && parameters.whole.equals(NULL));
+  if (known !== undefined && !(fits && rest.length === 0)) throw new DerError('parameters that the algorithm does not have');
+  return algorithm;
 }
 
 /** On the thread pool. What is signed in a rarer way is left to the library; a key that it cannot verify with proves nothing. */

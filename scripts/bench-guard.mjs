@@ -5,14 +5,12 @@
  *   --rounds N      batches of each kind that count, after one to warm up (9)
  *   --requests N    requests of a batch (150)
  */
-import fs from 'node:fs/promises';
 import http from 'node:http';
-import net from 'node:net';
 import os from 'node:os';
-import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { prepareOrExit } from './prepare.mjs';
-import { Child, pinThisProcess, usableCores } from '../test/bench/child.mjs';
+import { pinThisProcess, usableCores } from '../test/bench/child.mjs';
+import { onStage } from '../test/bench/stage.mjs';
 
 const { values: options } = parseArgs({ options: { rounds: { type: 'string', default: '9' }, requests: { type: 'string', default: '150' } } });
 const rounds = Number(options.rounds);
@@ -25,31 +23,16 @@ const CROWD = 8;
 const LIMIT_MS = 175_000;
 
 await prepareOrExit();
-const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'portcullis-bench-'));
-const stops = [];
-const timer = setTimeout(() => {
-  process.stderr.write('The benchmark took too long and was stopped.\n');
-  void stop().finally(() => process.exit(1));
-}, LIMIT_MS);
-try {
-  process.stdout.write(`${await measure()}\n`);
-} catch (error) {
-  process.stderr.write(`${error.stack}\n`);
-  process.exitCode = 1;
-} finally {
-  await stop();
-  clearTimeout(timer);
-}
+await onStage(LIMIT_MS, async (stage) => void process.stdout.write(`${await measure(stage)}\n`));
 
-async function measure() {
+async function measure(stage) {
   const cores = usableCores();
   const [serverCore, ownCore] = cores.length > 1 ? cores : [];
   if (ownCore !== undefined) pinThisProcess(ownCore);
-  const app = new Child('guard-app.mjs', { core: serverCore });
-  stops.push(() => app.stop());
-  const { port, deviceId, credentials } = await app.call('open', { env: await environment() });
+  const app = stage.child('guard-app.mjs', { core: serverCore });
+  const { port, deviceId, credentials } = await app.call('open', { env: await stage.environment(await stage.postgres()) });
   const agent = new http.Agent({ keepAlive: true, maxSockets: CROWD });
-  stops.push(() => agent.destroy());
+  stage.onStop(() => agent.destroy());
   const explain = JSON.stringify({ action: 'publish', topic: `devices/${deviceId}/telemetry` });
   const routes = [
     { name: 'from memory (`POST /devices/{id}/explain`)', method: 'POST', url: `/api/v1/devices/${deviceId}/explain`, body: explain },
@@ -122,28 +105,4 @@ function table(rows, pinned) {
 function median(values) {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)];
-}
-
-async function environment() {
-  const { startEmbeddedPostgres } = await import('../dist/embedded/postgres.js');
-  const postgres = await startEmbeddedPostgres({ dataDir: path.join(folder, 'database'), fast: false });
-  stops.push(() => postgres.stop());
-  const names = ['PORT', 'INTERNAL_PORT', 'MQTT_PORT', 'MQTTS_PORT', 'MQTTS_TOKEN_PORT'];
-  const servers = await Promise.all(names.map(() => new Promise((resolve, reject) => {
-    const server = net.createServer().once('error', reject).listen(0, '127.0.0.1', () => resolve(server));
-  })));
-  const ports = servers.map((server) => String(server.address().port));
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return { PORTCULLIS_DATA_DIR: path.join(folder, 'data'), DATABASE_URL: postgres.url, ...Object.fromEntries(names.map((name, index) => [name, ports[index]])) };
-}
-
-async function stop() {
-  for (const step of stops.splice(0).reverse()) {
-    try {
-      await step();
-    } catch (error) {
-      process.stderr.write(`${error.message}\n`);
-    }
-  }
-  await fs.rm(folder, { recursive: true, force: true });
 }

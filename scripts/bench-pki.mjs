@@ -14,12 +14,12 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import fs from 'node:fs/promises';
-import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { prepareOrExit } from './prepare.mjs';
-import { Child, pinThisProcess, usableCores } from '../test/bench/child.mjs';
+import { pinThisProcess, usableCores } from '../test/bench/child.mjs';
+import { onStage } from '../test/bench/stage.mjs';
 
 const LIMIT_MS = 600_000;
 const DEVICES = 512;
@@ -46,26 +46,13 @@ if (!(rounds >= 1 && seconds > 0 && entries >= 1)) {
 }
 
 await prepareOrExit();
-const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'portcullis-bench-'));
-const stops = [];
-const timer = setTimeout(() => {
-  process.stderr.write('The benchmark took too long and was stopped.\n');
-  void stop().finally(() => process.exit(1));
-}, LIMIT_MS);
-process.once('SIGINT', () => void stop().finally(() => process.exit(130)));
-try {
-  const report = await measure();
+await onStage(LIMIT_MS, async (stage) => {
+  const report = await measure(stage);
   process.stdout.write(markdown(report));
   if (options.json) await fs.writeFile(options.json, `${JSON.stringify(report, null, 2)}\n`);
-} catch (error) {
-  process.stderr.write(`${error.stack}\n`);
-  process.exitCode = 1;
-} finally {
-  await stop();
-  clearTimeout(timer);
-}
+});
 
-async function measure() {
+async function measure(stage) {
   const cores = usableCores();
   const [serverCore, loadCore] = cores.length > 1 ? cores : [];
   // Postgres, openssl and the load generator share the other core.
@@ -73,13 +60,11 @@ async function measure() {
   const note = (text) => process.stderr.write(`${text}\n`);
   const loadBefore = os.loadavg()[0];
   note('Starting Postgres and the application, making requests…');
-  const { startEmbeddedPostgres } = await import('../dist/embedded/postgres.js');
-  const postgres = await startEmbeddedPostgres({ dataDir: path.join(folder, 'database'), fast: false });
-  stops.push(() => postgres.stop());
-  const load = child('load.mjs', loadCore);
-  const app = child('pki-app.mjs', serverCore);
-  const { port } = await app.call('open', { env: await environment(postgres.url) });
-  const file = path.join(folder, 'devices.json');
+  const postgres = await stage.postgres();
+  const load = stage.child('load.mjs', { core: loadCore });
+  const app = stage.child('pki-app.mjs', { core: serverCore });
+  const { port } = await app.call('open', { env: await stage.environment(postgres) });
+  const file = path.join(stage.folder, 'devices.json');
   await app.call('prepare', { file, count: DEVICES, csrs: CSRS });
   await app.call('openFloor', { url: postgres.url });
   await load.call('prepare', { file });
@@ -119,11 +104,11 @@ async function measure() {
   note(`A list of ${entries} entries…`);
   const filled = await app.call('fill', { url: postgres.url, count: entries });
   const first = await app.call('list');
-  const openssl = await gencrl(filled);
+  const openssl = await gencrl(stage.folder, filled);
   const lists = [];
   for (let round = 1; round <= rounds; round += 1) {
     await app.call('revokeOne');
-    lists.push({ ours: await app.call('list'), openssl: round === 1 ? openssl : await gencrl(filled) });
+    lists.push({ ours: await app.call('list'), openssl: round === 1 ? openssl : await gencrl(stage.folder, filled) });
   }
   return {
     at: new Date().toISOString(), node: process.version, cores: cores.length, load: { before: loadBefore, after: os.loadavg()[0] },
@@ -132,7 +117,7 @@ async function measure() {
 }
 
 /** `openssl ca -gencrl` on a database of the same entries: milliseconds and the most memory that it had. */
-async function gencrl({ at, serials }) {
+async function gencrl(folder, { at, serials }) {
   const ca = path.join(folder, 'ca');
   await fs.rm(ca, { recursive: true, force: true });
   await fs.mkdir(ca);
@@ -201,37 +186,4 @@ function markdown({ issuing, latency, first, lists, load, conditions }) {
 function median(list) {
   const sorted = [...list].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)];
-}
-
-async function environment(url) {
-  const [port, internalPort, mqttPort, mtlsPort, tlsPort] = await freePorts(5);
-  return {
-    PORTCULLIS_DATA_DIR: path.join(folder, 'data'),
-    DATABASE_URL: url,
-    PORT: String(port),
-    INTERNAL_PORT: String(internalPort),
-    MQTT_PORT: String(mqttPort),
-    MQTTS_PORT: String(mtlsPort),
-    MQTTS_TOKEN_PORT: String(tlsPort),
-  };
-}
-
-async function freePorts(count) {
-  const servers = await Promise.all(Array.from({ length: count }, () => new Promise((resolve, reject) => {
-    const server = net.createServer().once('error', reject).listen(0, '127.0.0.1', () => resolve(server));
-  })));
-  const ports = servers.map((server) => server.address().port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
-}
-
-function child(file, core) {
-  const started = new Child(file, { core });
-  stops.push(() => started.stop());
-  return started;
-}
-
-async function stop() {
-  for (const step of stops.splice(0).reverse()) await step().catch((error) => process.stderr.write(`${error.message}\n`));
-  await fs.rm(folder, { recursive: true, force: true });
 }

@@ -13,7 +13,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { prepareOrExit } from './prepare.mjs';
-import { Child } from '../test/bench/child.mjs';
+import { freePorts, onStage } from '../test/bench/stage.mjs';
 
 const LIMIT_MS = 600_000;
 const FEW = 1_000;
@@ -28,40 +28,24 @@ if (!(Number.isInteger(total) && total >= FEW)) {
 }
 
 await prepareOrExit();
-const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'portcullis-scale-'));
-const stops = [];
-const timer = setTimeout(() => {
-  process.stderr.write('The benchmark took too long and was stopped.\n');
-  void stop().finally(() => process.exit(1));
-}, LIMIT_MS);
-process.once('SIGINT', () => void stop().finally(() => process.exit(130)));
-try {
-  const figures = await measure();
+await onStage(LIMIT_MS, async (stage) => {
+  const figures = await measure(stage);
   process.stdout.write(`${report(figures)}\n`);
   if (options.json) await fs.writeFile(options.json, `${JSON.stringify(figures, null, 2)}\n`);
-} catch (error) {
-  process.stderr.write(`${error.stack}\n`);
-  process.exitCode = 1;
-} finally {
-  await stop();
-  clearTimeout(timer);
-}
+});
 
-async function measure() {
+async function measure(stage) {
   const note = (text) => process.stderr.write(`${text}\n`);
   const loadAtStart = os.loadavg()[0];
-  const { startEmbeddedPostgres } = await import('../dist/embedded/postgres.js');
-  const postgres = await startEmbeddedPostgres({ dataDir: path.join(folder, 'database'), fast: false });
-  stops.push(() => postgres.stop());
-  const [port, internalPort, mqttPort] = await freePorts(3);
-  const env = { PORTCULLIS_DATA_DIR: path.join(folder, 'data'), DATABASE_URL: postgres.url, PORT: String(port), INTERNAL_PORT: String(internalPort), MQTT_PORT: String(mqttPort) };
-  const load = child('scale-load.mjs');
-  const app = child('scale-app.mjs');
+  const postgres = await stage.postgres();
+  const env = await stage.environment(postgres);
+  const load = stage.child('scale-load.mjs');
+  const app = stage.child('scale-app.mjs');
   const opened = await app.call('open', { env });
   const idle = await app.call('memory');
 
   note('A small fleet…');
-  const file = path.join(folder, 'devices.ndjson');
+  const file = path.join(stage.folder, 'devices.ndjson');
   await register(app, file, 0, FEW);
   await load.call('prepare', { file, secret: opened.secret });
   await load.call('connectAll', { port: opened.port, from: 0, to: FEW, connections: CONNECTIONS });
@@ -92,7 +76,7 @@ async function measure() {
   const metrics = await (await fetch(`http://127.0.0.1:${opened.port}/metrics`)).text();
   const denials = metrics.split('\n').filter((line) => line.startsWith('portcullis_decisions_total') && line.includes('"deny"'));
   if (denials.length > 0) note(denials.join('\n'));
-  const gates = options.gates ? await measureGates({ postgres, env, secret: opened.secret, load, note, app }) : null;
+  const gates = options.gates ? await measureGates({ stage, postgres, env, secret: opened.secret, load, note, app }) : null;
   return {
     at: new Date().toISOString(), node: process.version, cpu: os.cpus()[0]?.model.trim(), cores: os.cpus().length, total, loadAtStart, loadAtEnd: os.loadavg()[0],
     registrationSeconds, registeredIn: total - FEW, connects, memory: { idle, registered, connected, late: lateMemory }, few, many, gates,
@@ -116,25 +100,25 @@ async function register(app, file, from, count) {
 }
 
 /** The same fleet behind one gate process and behind two, each a process of its own on one Redis and one Postgres. */
-async function measureGates({ postgres, env, secret, load, note, app }) {
+async function measureGates({ stage, postgres, env, secret, load, note, app }) {
   note('Gate processes…');
   await app.stop();
   const [redisPort] = await freePorts(1);
-  const redis = spawn('redis-server', ['--port', String(redisPort), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', folder], { stdio: 'ignore' });
+  const redis = spawn('redis-server', ['--port', String(redisPort), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', stage.folder], { stdio: 'ignore' });
   const ended = new Promise((resolve) => redis.once('exit', resolve).once('error', resolve));
-  stops.push(async () => (redis.kill('SIGTERM'), void (await ended)));
+  stage.onStop(async () => (redis.kill('SIGTERM'), void (await ended)));
   await reachable(redisPort);
   const gates = [];
   // The same secrets, each in a data directory of its own.
   for (let index = 0; index < 2; index += 1) await fs.cp(env.PORTCULLIS_DATA_DIR, `${env.PORTCULLIS_DATA_DIR}-${index}`, { recursive: true });
   for (let index = 0; index < 2; index += 1) {
     const [internalPort] = await freePorts(1);
-    const gate = child('scale-app.mjs');
+    const gate = stage.child('scale-app.mjs');
     const shared = { ...env, DATABASE_URL: postgres.url, PORTCULLIS_ROLE: 'gate', PORTCULLIS_DATA_DIR: `${env.PORTCULLIS_DATA_DIR}-${index}`, REDIS_URL: `redis://127.0.0.1:${redisPort}`, INTERNAL_PORT: String(internalPort), MQTT_URL: 'mqtt://127.0.0.1:1' };
     gates.push(await gate.call('open', { env: shared }));
   }
-  const other = child('scale-load.mjs');
-  await other.call('prepare', { file: path.join(folder, 'devices.ndjson'), secret });
+  const other = stage.child('scale-load.mjs');
+  await other.call('prepare', { file: path.join(stage.folder, 'devices.ndjson'), secret });
   const run = (generator, port) => generator.call('flood', { port, devices: FEW, connections: 4, pipelining: 16, seconds: 3 });
   const rounds = [];
   for (let round = 0; round < 4; round += 1) {
@@ -172,24 +156,4 @@ async function reachable(port) {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   throw new Error('redis-server did not start: is it installed?');
-}
-
-async function freePorts(count) {
-  const servers = await Promise.all(Array.from({ length: count }, () => new Promise((resolve, reject) => {
-    const server = net.createServer().once('error', reject).listen(0, '127.0.0.1', () => resolve(server));
-  })));
-  const ports = servers.map((server) => server.address().port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
-}
-
-function child(file) {
-  const started = new Child(file);
-  stops.push(() => started.stop());
-  return started;
-}
-
-async function stop() {
-  for (const step of stops.splice(0).reverse()) await step().catch((error) => process.stderr.write(`${error.message}\n`));
-  await fs.rm(folder, { recursive: true, force: true });
 }

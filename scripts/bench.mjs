@@ -7,13 +7,12 @@
  *   --profile DIR   CPU profiles of the server, one for each kind of question, after the rounds
  */
 import fs from 'node:fs/promises';
-import net from 'node:net';
-import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { prepareOrExit } from './prepare.mjs';
-import { Child, pinThisProcess, usableCores } from '../test/bench/child.mjs';
+import { pinThisProcess, usableCores } from '../test/bench/child.mjs';
 import { markdown, summarize } from '../test/bench/report.mjs';
+import { onStage } from '../test/bench/stage.mjs';
 
 const LIMIT_MS = 175_000;
 const DEVICES = 512;
@@ -38,39 +37,26 @@ if (!(rounds >= 1 && seconds > 0)) {
 }
 
 await prepareOrExit();
-const folder = await fs.mkdtemp(path.join(os.tmpdir(), 'portcullis-bench-'));
-const stops = [];
 let doorPort;
-const timer = setTimeout(() => {
-  process.stderr.write('The benchmark took too long and was stopped.\n');
-  void stop().finally(() => process.exit(1));
-}, LIMIT_MS);
-process.once('SIGINT', () => void stop().finally(() => process.exit(130)));
-try {
-  const report = await measure();
+await onStage(LIMIT_MS, async (stage) => {
+  const report = await measure(stage);
   process.stdout.write(`${markdown(report)}\n`);
   if (options.json) await fs.writeFile(options.json, `${JSON.stringify(report, null, 2)}\n`);
-} catch (error) {
-  process.stderr.write(`${error.stack}\n${await refusals()}`);
-  process.exitCode = 1;
-} finally {
-  await stop();
-  clearTimeout(timer);
-}
+}, refusals);
 
-async function measure() {
+async function measure(stage) {
   const cores = usableCores();
   const [serverCore, loadCore] = cores.length > 1 ? cores : [];
   // Postgres is started from here: it shall not share the server's core.
   if (loadCore !== undefined) pinThisProcess(loadCore);
   const note = (text) => process.stderr.write(`${text}\n`);
   note('Starting Postgres, the application and the load generator…');
-  const load = child('load.mjs', loadCore);
-  const portcullis = child('portcullis.mjs', serverCore);
-  const bare = child('bare.mjs', serverCore);
-  const { port } = await portcullis.call('open', { env: await environment() });
+  const load = stage.child('load.mjs', { core: loadCore });
+  const portcullis = stage.child('portcullis.mjs', { core: serverCore });
+  const bare = stage.child('bare.mjs', { core: serverCore });
+  const { port } = await portcullis.call('open', { env: await stage.environment(await stage.postgres()) });
   doorPort = port;
-  const file = path.join(folder, 'devices.json');
+  const file = path.join(stage.folder, 'devices.json');
   await portcullis.call('register', { file, count: DEVICES, freshTokens: FRESH_TOKENS });
   await load.call('prepare', { file });
   const answer = await load.call('sample', { port, kind: 'secret' });
@@ -161,41 +147,4 @@ async function profile(targets, servers, flood, note) {
     await server.call('stopProfile', { file });
     note(`Profile of ${target.name}: ${file}`);
   }
-}
-
-/** Postgres runs with this process, beside the load generator and away from the server's core. */
-async function environment() {
-  const { startEmbeddedPostgres } = await import('../dist/embedded/postgres.js');
-  const postgres = await startEmbeddedPostgres({ dataDir: path.join(folder, 'database'), fast: false });
-  stops.push(() => postgres.stop());
-  const [port, internalPort, mqttPort, mtlsPort, tlsPort] = await freePorts(5);
-  return {
-    PORTCULLIS_DATA_DIR: path.join(folder, 'data'),
-    DATABASE_URL: postgres.url,
-    PORT: String(port),
-    INTERNAL_PORT: String(internalPort),
-    MQTT_PORT: String(mqttPort),
-    MQTTS_PORT: String(mtlsPort),
-    MQTTS_TOKEN_PORT: String(tlsPort),
-  };
-}
-
-async function freePorts(count) {
-  const servers = await Promise.all(Array.from({ length: count }, () => new Promise((resolve, reject) => {
-    const server = net.createServer().once('error', reject).listen(0, '127.0.0.1', () => resolve(server));
-  })));
-  const ports = servers.map((server) => server.address().port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
-}
-
-function child(file, core) {
-  const started = new Child(file, { core });
-  stops.push(() => started.stop());
-  return started;
-}
-
-async function stop() {
-  for (const step of stops.splice(0).reverse()) await step().catch((error) => process.stderr.write(`${error.message}\n`));
-  await fs.rm(folder, { recursive: true, force: true });
 }

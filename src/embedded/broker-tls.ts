@@ -9,6 +9,8 @@ const HANDSHAKE_MS = 10_000;
 /** A tenant that is new gets an authority of its own: clients without their chain are known after this. */
 const TRUST_EVERY_MS = 15_000;
 const MAX_CONNECTIONS = 10_000;
+/** So long a client that has said DISCONNECT may take to end TLS as well. */
+const LEAVING_MS = 1_000;
 
 /** TLS in front of the broker: one listener that demands a client certificate, one that never looks at one. */
 export class SecureListeners {
@@ -73,6 +75,29 @@ export class SecureListeners {
     clearInterval(this.timer);
     await Promise.all([this.mtls, this.token].map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
   }
+}
+
+/**
+ * Lets a client that has said DISCONNECT leave in peace: it ends TLS too (close_notify), and a socket that is closed under that answers
+ * with a reset, which the client reports as the failure of a session that went well. Nothing that it sends meanwhile is looked at
+ * (MQTT 3.1.1 §3.14.4). Every other end, and a second one, is immediate.
+ */
+export function leaveInPeace(socket: Socket, hasDisconnected: () => boolean): void {
+  const destroy = socket.destroy.bind(socket);
+  let leaving = false;
+  socket.destroy = (error?: Error): Socket => {
+    if (leaving || error !== undefined || !hasDisconnected()) return destroy(error);
+    leaving = true;
+    const read = socket.read.bind(socket);
+    socket.read = (): null => {
+      while (read() !== null);
+      return null;
+    };
+    const timer = setTimeout(destroy, LEAVING_MS).unref();
+    socket.once('close', () => clearTimeout(timer));
+    socket.end();
+    return socket;
+  };
 }
 
 /** The client's certificate in the words of EMQX; `null` where there is none. */

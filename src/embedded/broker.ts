@@ -12,11 +12,16 @@ import { limitPacketSize } from './broker-packets.js';
 import { SessionRegistry } from './broker-session.js';
 import type { Session } from './broker-session.js';
 import { SessionStore } from './broker-store.js';
-import { SecureListeners } from './broker-tls.js';
+import { leaveInPeace, SecureListeners } from './broker-tls.js';
 import type { BrokerCounters, BrokerOptions, ListenerKind, Peer, PeerCertificate } from './broker-types.js';
 import { CallbackClient } from './callback-client.js';
 
-/** Members of aedes that its types leave out. */
+/** Members of aedes and of its clients that its types leave out. */
+interface ClientInternals {
+  /** Has said DISCONNECT. */
+  readonly _disconnected: boolean;
+}
+
 interface AedesInternals {
   readonly clients: Readonly<Record<string, Client | undefined>>;
   deleteClient(clientId: string): void;
@@ -207,7 +212,9 @@ export class EmbeddedBroker {
     limitPacketSize(socket, this.options.maxPacketBytes ?? 16_384);
     const host = (socket.remoteAddress ?? '').replace(/^::ffff:(?=\d+\.)/, '');
     const peer: Peer = { socket, host, port: String(socket.remotePort ?? ''), listener, certificate };
-    this.peers.set(this.aedes.handle(socket), peer);
+    const client = this.aedes.handle(socket);
+    this.peers.set(client, peer);
+    if (listener !== 'plain') leaveInPeace(socket, () => (client as unknown as ClientInternals)._disconnected);
   }
 
   private onAdmitted(session: Session): void {

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { connect as tlsConnect } from 'node:tls';
-import { createServer, type AddressInfo } from 'node:net';
+import { connect as tlsConnect, type ConnectionOptions, type TLSSocket } from 'node:tls';
+import { createServer, type AddressInfo, type TcpNetConnectOpts } from 'node:net';
 import { userInfo } from 'node:os';
 import { runPki } from '../../src/pki-cli.js';
 import { AuthoritySuccessionService } from '../../src/pki/authority-succession.service.js';
@@ -210,6 +210,50 @@ describe('certificates at a broker', () => {
       await expect(over(theirs)).rejects.toThrow(/not authorized/i);
       await expect(over(null, { username: device.id, password: device.client_secret })).rejects.toThrow();
       await expect(over(mine, { username: other.id })).rejects.toThrow(/not authorized/i);
+    });
+
+    /** A session of plain bytes under TLS, admitted by `mine`; what the socket reports as an error is gathered. */
+    const bare = async (): Promise<{ socket: TLSSocket; errors: string[]; gone: Promise<void> }> => {
+      const options: ConnectionOptions & TcpNetConnectOpts = {
+        host: '127.0.0.1', port: app.broker?.securePorts?.mtls ?? 0, ca: root, cert: mine.certificate + mine.chain, key: mine.privateKey, allowHalfOpen: true,
+      };
+      const socket = tlsConnect(options);
+      const errors: string[] = [];
+      socket.on('error', (error) => errors.push(error.message));
+      const gone = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+      const id = Buffer.from(device.id);
+      const variable = Buffer.concat([Buffer.from([0, 4]), Buffer.from('MQTT'), Buffer.from([4, 2, 0, 60, 0, id.length]), id]);
+      const connack = within(new Promise<Buffer>((resolve) => socket.once('data', resolve)), 'CONNACK');
+      socket.write(Buffer.concat([Buffer.from([0x10, variable.length]), variable]));
+      expect([...(await connack)]).toEqual([0x20, 2, 0, 0]);
+      return { socket, errors, gone };
+    };
+    const DISCONNECT = Buffer.from([0xe0, 0]);
+
+    it('lets go of who says DISCONNECT without resetting the connection under what is still on its way', async () => {
+      const { socket, errors, gone } = await bare();
+      socket.write(DISCONNECT);
+      await within(new Promise<void>((resolve) => socket.once('end', () => resolve())), 'the end of TLS');
+      // More than the kernel holds for a connection: it arrives only if somebody still reads.
+      await within(new Promise<void>((resolve, reject) => {
+        socket.once('error', reject).write(Buffer.alloc(8_000_000), () => resolve());
+      }), 'the last bytes');
+      socket.end();
+      await within(gone, 'the end of the connection');
+      expect(errors).toEqual([]);
+    });
+
+    it('looks at nothing after DISCONNECT, and closes on who then stays', async () => {
+      const { socket, gone } = await bare();
+      const asked = () => app.broker?.counters.callbacks.acl ?? 0;
+      const before = asked();
+      socket.write(DISCONNECT);
+      await within(new Promise<void>((resolve) => socket.once('end', () => resolve())), 'the end of TLS');
+      const topic = Buffer.from(`devices/${device.id}/telemetry`);
+      const publish = Buffer.concat([Buffer.from([0, topic.length]), topic, Buffer.from('late')]);
+      const writing = setInterval(() => socket.write(Buffer.concat([Buffer.from([0x30, publish.length]), publish])), 20);
+      await within(gone, 'the end of the connection').finally(() => clearInterval(writing));
+      expect(asked()).toBe(before);
     });
 
     it('loses a session when its certificate is revoked, and refuses it from then on without any reload', async () => {

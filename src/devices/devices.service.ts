@@ -107,11 +107,9 @@ export class DevicesService {
     return this.get(tx, id);
   }
 
-  /** As `lock`, where the state is all that matters. */
-  async lockState(tx: Transaction, id: string): Promise<DeviceStatus> {
-    const [locked] = await this.devices.lock(tx, [id]);
-    if (locked === undefined) throw devicesError('DEVICE_NOT_FOUND');
-    return locked.status;
+  /** As `lock` for several, where the state is all that matters. @returns states by id, of those that exist */
+  async lockStates(tx: Transaction, ids: readonly string[]): Promise<ReadonlyMap<string, DeviceStatus>> {
+    return new Map((await this.devices.lock(tx, ids)).map(({ id, status }) => [id, status]));
   }
 
   /**
@@ -141,6 +139,12 @@ export class DevicesService {
   /** Every device and service account of the transaction's tenant that has not ended. */
   subjects(tx: Transaction): Promise<Subject[]> {
     return this.devices.subjects(tx);
+  }
+
+  /** As `touch` for several. */
+  async touchAll(tx: Transaction, ids: readonly string[]): Promise<void> {
+    const subjects = await this.changes.touch(tx, 'device', ids);
+    if (subjects.length !== new Set(ids).size) throw devicesError('DEVICE_NOT_FOUND');
   }
 
   /** For changes of other rooms that the gate must see at once, such as a rotated secret. @returns the new version of the facts. */

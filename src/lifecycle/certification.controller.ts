@@ -7,25 +7,29 @@ import { IdParam } from '../platform/http/uuid-param.js';
 import { CertificateRequest, RevocationAnswer, RevokeQuery, RevokeRequest, showRevocation } from './certification.dto.js';
 import { CertificationService } from './certification.service.js';
 import { IssuedCertificateAnswer, showIssued } from './issued-certificate.dto.js';
+import { IssuingService } from './issuing.service.js';
 import type { RevocationScope } from './revocation.js';
 
 @ApiTags('certificates')
 @Controller()
 export class CertificationController {
-  constructor(private readonly certification: CertificationService) {}
+  constructor(
+    private readonly certification: CertificationService,
+    private readonly issuing: IssuingService,
+  ) {}
 
   @Post('devices/:id/certificates')
   @Allow(Permission.CertificatesIssue, { on: 'device', device: true })
   @ApiCreatedResponse({ type: IssuedCertificateAnswer })
   async issue(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() body: CertificateRequest): Promise<IssuedCertificateAnswer> {
-    return showIssued(await this.certification.issue(me, id, body));
+    return showIssued(await this.issuing.issue(me, id, body));
   }
 
   @Post('service-accounts/:id/certificates')
   @Allow(Permission.CertificatesIssue)
   @ApiCreatedResponse({ type: IssuedCertificateAnswer })
   async issueService(@Me() me: TenantPrincipal, @IdParam() id: string, @Body() body: CertificateRequest): Promise<IssuedCertificateAnswer> {
-    return showIssued(await this.certification.issueService(me, id, body));
+    return showIssued(await this.issuing.issueService(me, id, body));
   }
 
   @Post('certs/:serial/revoke')

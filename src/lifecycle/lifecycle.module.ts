@@ -16,6 +16,7 @@ import { Ejector } from './ejector.js';
 import { GatewayAccount } from './gateway-account.js';
 import { IncidentsController } from './incidents.controller.js';
 import { IncidentsService } from './incidents.service.js';
+import { IssuingService } from './issuing.service.js';
 import { LifecycleController } from './lifecycle.controller.js';
 import { LifecycleService } from './lifecycle.service.js';
 import { RegistrationController } from './registration.controller.js';
@@ -44,6 +45,7 @@ import { TrustService } from './trust.service.js';
     BulkRegistration,
     TrustService,
     CertificationService,
+    IssuingService,
     Ejector,
     EjectionJobs,
     EjectionWorker,

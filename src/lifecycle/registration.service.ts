@@ -8,7 +8,8 @@ import type { DeviceRecord } from '../devices/device.js';
 import { DevicesService } from '../devices/devices.service.js';
 import { CONFIG, type Config } from '../platform/config/config.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
-import { CertificatesService, type CertificateGiven } from '../pki/certificates.service.js';
+import type { SigningAuthority } from '../pki/authorities.service.js';
+import { CertificatesService, type CertificateGiven, type CertificateOrder, type CertifiedKey } from '../pki/certificates.service.js';
 import type { RegisterDeviceRequest, RequestedKind } from './lifecycle.dto.js';
 
 export interface Registration {
@@ -20,7 +21,11 @@ export interface Registration {
   readonly topics: { readonly publish: readonly string[]; readonly subscribe: readonly string[] };
 }
 
-type PreparedCertificate = Awaited<ReturnType<CertificatesService['prepare']>>;
+interface PreparedCertificates {
+  /** A device each; `null` gets no certificate. */
+  readonly keys: readonly (CertifiedKey | null)[];
+  readonly authority: SigningAuthority | null;
+}
 
 const DEFAULT_KINDS: readonly RequestedKind[] = ['secret', 'token'];
 
@@ -46,11 +51,9 @@ export class RegistrationService {
   /** Several in one transaction and in as few statements as one: all of them, or it throws what the first bad one deserves. */
   async registerAll(me: TenantPrincipal, requests: readonly RegisterDeviceRequest[]): Promise<Registration[]> {
     // Keys are made, and an authority at first need, before the transaction is opened.
-    const prepared: (PreparedCertificate | null)[] = [];
-    for (const { credentials } of requests) {
-      prepared.push(credentials?.includes('certificate') ? await this.certificates.prepare(me.tenantId, { generate: 'EC' }) : null);
-    }
-    return this.transactions.run({ tenantId: me.tenantId }, (tx) => this.registerInside(tx, me, requests, prepared));
+    const keys = await Promise.all(requests.map(async ({ credentials }) => (credentials?.includes('certificate') ? this.certificates.keyOf({ generate: 'EC' }) : null)));
+    const authority = keys.some((key) => key !== null) ? await this.certificates.authority(me.tenantId) : null;
+    return this.transactions.run({ tenantId: me.tenantId }, (tx) => this.registerInside(tx, me, requests, { keys, authority }));
   }
 
   /** Where and how to connect. */
@@ -75,17 +78,13 @@ export class RegistrationService {
     tx: Transaction,
     me: TenantPrincipal,
     requests: readonly RegisterDeviceRequest[],
-    prepared: readonly (PreparedCertificate | null)[],
+    prepared: PreparedCertificates,
   ): Promise<Registration[]> {
     const records = requests.map(({ credentials: _, ...record }) => ({ ...record, status: record.status ?? 'ACTIVE' }));
     const created = await this.devices.createAll(tx, records);
     const newborns = created.map(({ facts }, index) => ({ facts, kinds: requests[index]?.credentials ?? DEFAULT_KINDS }));
     const issued = await this.credentials.issueFirst(tx, me.tenantId, newborns);
-    const certificates = new Map<string, CertificateGiven>();
-    for (const [index, { device }] of created.entries()) {
-      const order = prepared[index];
-      if (order) certificates.set(device.id, await this.certificates.issue(tx, { owner: { kind: 'device', id: device.id, tenantId: me.tenantId }, ...order }));
-    }
+    const certificates = await this.certify(tx, created.map(({ device }) => device), prepared);
     const signing = newborns.filter(({ kinds }) => kinds.includes('hmac')).map(({ facts }) => ({ id: facts.id, tenantId: me.tenantId }));
     const hmacSecrets = await this.deviceSecrets.issueFirst(tx, signing);
     await this.audit.recordAll(tx, created.map(({ device }, index) => ({
@@ -109,5 +108,18 @@ export class RegistrationService {
         topics: facts.topics,
       };
     });
+  }
+
+  private async certify(tx: Transaction, devices: readonly DeviceRecord[], { keys, authority }: PreparedCertificates): Promise<Map<string, CertificateGiven>> {
+    if (authority === null) return new Map();
+    const orders = devices.flatMap(({ id, tenantId }, index): CertificateOrder[] => {
+      const key = keys[index] ?? null;
+      return key === null ? [] : [{ owner: { kind: 'device', id, tenantId }, key }];
+    });
+    const given = await this.certificates.issueAll(tx, authority, orders);
+    return new Map(given.map((certificate, index) => {
+      if (certificate instanceof Error) throw certificate;
+      return [(orders[index] as CertificateOrder).owner.id, certificate];
+    }));
   }
 }

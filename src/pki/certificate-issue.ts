@@ -34,15 +34,42 @@ export interface IssuedCertificate {
 const SERIAL_BYTES = 20;
 const SECOND_MS = 1000;
 
+/** The kernel is asked for many serials at once. */
+const SERIALS = 64;
+let ready = Buffer.alloc(0);
+
 /** 20 random octets, positive and of full length (RFC 5280 §4.1.2.2). */
 export function newSerial(): Buffer {
-  const bytes = randomBytes(SERIAL_BYTES);
+  if (ready.length === 0) ready = randomBytes(SERIALS * SERIAL_BYTES);
+  const bytes = ready.subarray(0, SERIAL_BYTES);
+  ready = ready.subarray(SERIAL_BYTES);
   bytes[0] = ((bytes[0] ?? 0) & 0x3f) | 0x40;
   return bytes;
 }
 
+/** What of its issuer stands in a certificate. */
+export type IssuerFacts = Pick<Issuer, 'name' | 'keyId' | 'algorithm' | 'notAfter' | 'distribution'>;
+
+/** A certificate that lacks its signature. */
+export interface CertificateDraft {
+  /** TBSCertificate in DER. */
+  readonly signed: Buffer;
+  readonly serial: Buffer;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+}
+
 /** A certificate by its profile. What is to be signed is linted first: a bad one is never signed. */
 export async function issueCertificate(issuer: Issuer, wanted: Wanted): Promise<IssuedCertificate> {
+  return signDraft(issuer, draftCertificate(issuer, wanted));
+}
+
+export async function signDraft(issuer: Pick<Issuer, 'algorithm' | 'sign'>, draft: CertificateDraft): Promise<IssuedCertificate> {
+  return finish(issuer.algorithm, await issuer.sign(draft.signed), draft);
+}
+
+/** @throws LintError */
+export function draftCertificate(issuer: IssuerFacts, wanted: Wanted): CertificateDraft {
   const { profile, spki, commonName, altNames } = wanted;
   const notBefore = wholeSecond(wanted.now - BACKDATE_MS);
   const life = Math.min(wanted.ttlMs, profile.maxMs, POLICY_MAX_MS);
@@ -63,7 +90,7 @@ export async function issueCertificate(issuer: Issuer, wanted: Wanted): Promise<
     ],
   });
   lintCertificate(signed, { issuer, profile, altNames: altNames.length > 0 });
-  return finish(signed, issuer.algorithm, await issuer.sign(signed), { serial, notBefore, notAfter });
+  return { signed, serial, notBefore, notAfter };
 }
 
 export interface WantedAuthority {
@@ -102,7 +129,7 @@ export async function issueAuthority(
     ],
   });
   lintAuthority(signed, issuer, algorithm);
-  return finish(signed, algorithm, await ('issuer' in by ? by.issuer.sign(signed) : by.self(signed)), { serial, notBefore, notAfter });
+  return finish(algorithm, await ('issuer' in by ? by.issuer.sign(signed) : by.self(signed)), { signed, serial, notBefore, notAfter });
 }
 
 interface Fields {
@@ -130,12 +157,7 @@ function toBeSigned(fields: Fields): Buffer {
   );
 }
 
-function finish(
-  signed: Buffer,
-  algorithm: SignatureAlgorithm,
-  signature: Buffer,
-  { serial, notBefore, notAfter }: { serial: Buffer; notBefore: Date; notAfter: Date },
-): IssuedCertificate {
+function finish(algorithm: SignatureAlgorithm, signature: Buffer, { signed, serial, notBefore, notAfter }: CertificateDraft): IssuedCertificate {
   const der = sequence(signed, algorithmIdentifier(algorithm), bits(signature));
   return { der, serial: serial.toString('hex'), notBefore, notAfter, fingerprint: createHash('sha256').update(der).digest('hex') };
 }

@@ -52,6 +52,10 @@ export interface NewCertificate {
   readonly requestedFrom: string | null;
 }
 
+export interface OwnedCertificate extends NewCertificate {
+  readonly owner: CertificateOwner;
+}
+
 export interface Revocation {
   readonly id: string;
   readonly entry: Buffer;
@@ -65,24 +69,40 @@ const FROM = 'FROM certificates c LEFT JOIN certificates p ON p.id = c.parent_id
 
 const INSERTED = `tenant_id, device_id, service_account_id, id, authority_id, serial, profile, certificate, fingerprint, public_key_hash,
   not_before, not_after, created_at, parent_id, credential_id, requested_from`;
-const VALUES = `$1::uuid, $2::uuid, $3::uuid, $4::uuid, $5::uuid, $6::text, $7::text, $8::bytea, $9::text, $10::bytea, $11::timestamptz,
-  $12::timestamptz, $13::timestamptz, $14::uuid, $15::uuid, $16::inet`;
 
+/**
+ * However many there are: a round trip costs as much as several signatures. Keys are looked up one by one, never by a walk through all
+ * that were ever certified, which Postgres would think of for an EXISTS.
+ */
 const INSERT_OWNED = {
-  name: 'certificate-insert',
-  text: `WITH fresh AS (INSERT INTO certified_keys (hash, tenant_id, owner_id) VALUES ($10, $1, coalesce($2::uuid, $3::uuid)) ON CONFLICT DO NOTHING RETURNING hash)
-    INSERT INTO certificates (${INSERTED}) SELECT ${VALUES}
-     WHERE EXISTS (SELECT FROM fresh)
-        OR EXISTS (SELECT FROM certified_keys k WHERE k.hash = $10 AND k.tenant_id = $1 AND k.owner_id = coalesce($2::uuid, $3::uuid))
-    RETURNING id`,
+  name: 'certificates-insert',
+  text: `
+  WITH asked AS (SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::bytea[], $9::text[], $10::bytea[],
+      $11::timestamptz[], $12::timestamptz[], $13::timestamptz[], $14::uuid[], $15::uuid[], $16::inet[]) WITH ORDINALITY
+      AS a (device_id, service_account_id, id, authority_id, serial, profile, certificate, fingerprint, public_key_hash,
+            not_before, not_after, created_at, parent_id, credential_id, requested_from, place)),
+    fresh AS (INSERT INTO certified_keys (hash, tenant_id, owner_id)
+      SELECT DISTINCT ON (public_key_hash) public_key_hash, $1::uuid, coalesce(device_id, service_account_id) FROM asked ORDER BY public_key_hash, place
+      ON CONFLICT DO NOTHING RETURNING hash, owner_id)
+  INSERT INTO certificates (${INSERTED})
+  SELECT $1, device_id, service_account_id, id, authority_id, serial, profile, certificate, fingerprint, public_key_hash,
+         not_before, not_after, created_at, parent_id, credential_id, requested_from
+    FROM asked a
+   WHERE coalesce((SELECT f.owner_id FROM fresh f WHERE f.hash = a.public_key_hash),
+                  (SELECT k.owner_id FROM certified_keys k WHERE k.hash = a.public_key_hash AND k.tenant_id = $1))
+         = coalesce(a.device_id, a.service_account_id)
+  RETURNING id`,
 };
 
-function valuesOf(tenantId: string, owner: CertificateOwner | null, certificate: NewCertificate): unknown[] {
+function columnsOf(certificates: readonly OwnedCertificate[]): unknown[][] {
+  const column = (pick: (certificate: OwnedCertificate) => unknown): unknown[] => certificates.map(pick);
+  const idOf = (kind: CertificateOwner['kind']) => ({ owner }: OwnedCertificate): string | null => (owner.kind === kind ? owner.id : null);
   return [
-    tenantId, owner?.kind === 'device' ? owner.id : null, owner?.kind === 'service' ? owner.id : null,
-    certificate.id, certificate.authorityId, certificate.serial, certificate.profile, certificate.der, certificate.fingerprint,
-    certificate.keyHash, certificate.notBefore, certificate.notAfter, certificate.createdAt, certificate.parentId,
-    certificate.credentialId, certificate.requestedFrom,
+    column(idOf('device')), column(idOf('service')), column(({ id }) => id), column(({ authorityId }) => authorityId),
+    column(({ serial }) => serial), column(({ profile }) => profile), column(({ der }) => der), column(({ fingerprint }) => fingerprint),
+    column(({ keyHash }) => keyHash), column(({ notBefore }) => notBefore.toISOString()), column(({ notAfter }) => notAfter.toISOString()),
+    column(({ createdAt }) => createdAt.toISOString()), column(({ parentId }) => parentId), column(({ credentialId }) => credentialId),
+    column(({ requestedFrom }) => requestedFrom),
   ];
 }
 
@@ -90,16 +110,22 @@ function valuesOf(tenantId: string, owner: CertificateOwner | null, certificate:
 @Injectable()
 export class CertificatesRepository {
   /**
-   * Stores a certificate of a device or service, and its key as theirs. One statement: a round trip costs as much as a signature.
-   * @returns false where the key was certified for somebody else, in whichever tenant
+   * Stores certificates of devices and services of the transaction's tenant, and their keys as theirs.
+   * @returns ids of those that were stored: not the ones whose key was certified for somebody else, in whichever tenant
    */
-  async insertOwned(tx: Transaction, owner: CertificateOwner, certificate: NewCertificate): Promise<boolean> {
-    return (await tx.prepared(INSERT_OWNED, valuesOf(owner.tenantId, owner, certificate))).length > 0;
+  async insertOwned(tx: Transaction, certificates: readonly OwnedCertificate[]): Promise<Set<string>> {
+    if (certificates.length === 0) return new Set();
+    const rows = await tx.prepared<{ id: string }>(INSERT_OWNED, [tx.scope.tenantId, ...columnsOf(certificates)]);
+    return new Set(rows.map(({ id }) => id));
   }
 
   /** Stores a server's certificate. */
   async insert(tx: Transaction, tenantId: string, certificate: NewCertificate): Promise<void> {
-    await tx.query(`INSERT INTO certificates (${INSERTED}) SELECT ${VALUES}`, valuesOf(tenantId, null, certificate));
+    const { id, authorityId, serial, profile, der, fingerprint, keyHash, notBefore, notAfter, createdAt, parentId, credentialId, requestedFrom } = certificate;
+    await tx.query(
+      `INSERT INTO certificates (${INSERTED}) VALUES ($1, NULL, NULL, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+      [tenantId, id, authorityId, serial, profile, der, fingerprint, keyHash, notBefore, notAfter, createdAt, parentId, credentialId, requestedFrom],
+    );
   }
 
   async findBySerial(tx: Transaction, serial: string): Promise<CertificateRecord | null> {
@@ -127,12 +153,12 @@ export class CertificatesRepository {
     return rows.map((row) => ({ certificate: recordOf(row), key: { at: row.at, id: row.id } }));
   }
 
-  /** Neither revoked nor ended at `now`. */
-  async live(tx: Transaction, deviceId: string, now: Date): Promise<CertificateRecord[]> {
+  /** Neither revoked nor ended at `now`, of these devices. */
+  async live(tx: Transaction, deviceIds: readonly string[], now: Date): Promise<CertificateRecord[]> {
     const rows = await tx.query<Row>(
-      `SELECT ${COLUMNS} ${FROM} WHERE c.tenant_id = $1 AND c.device_id = $2 AND c.revoked_at IS NULL AND c.not_after > $3
+      `SELECT ${COLUMNS} ${FROM} WHERE c.tenant_id = $1 AND c.device_id = ANY($2::uuid[]) AND c.revoked_at IS NULL AND c.not_after > $3
          AND (c.ends_at IS NULL OR c.ends_at > $3) ORDER BY c.created_at, c.id`,
-      [tx.scope.tenantId, deviceId, now],
+      [tx.scope.tenantId, deviceIds, now],
     );
     return rows.map(recordOf);
   }
@@ -163,12 +189,12 @@ export class CertificatesRepository {
     return rows.map(recordOf);
   }
 
-  /** The one before connects until `endsAt` at the latest. */
-  async supersede(tx: Transaction, id: string, now: Date, endsAt: Date): Promise<void> {
+  /** Those before connect until `endsAt` at the latest. */
+  async supersede(tx: Transaction, ids: readonly string[], now: Date, endsAt: Date): Promise<void> {
     await tx.query(
       `UPDATE certificates SET superseded_at = coalesce(superseded_at, $2), ends_at = least(coalesce(ends_at, not_after), $3, not_after)
-        WHERE id = $1 AND revoked_at IS NULL`,
-      [id, now, endsAt],
+        WHERE id = ANY($1::uuid[]) AND revoked_at IS NULL`,
+      [ids, now, endsAt],
     );
   }
 

@@ -6,13 +6,16 @@ import { ServiceAccountsService } from '../devices/service-accounts.service.js';
 import { Clock } from '../platform/clock/clock.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
 import { DEFAULT_PAGE, decodeCursor, pageOf, type Page } from '../platform/http/paging.js';
+import { AppError } from '../platform/problem/app-error.js';
+import { bytesOf } from '../platform/work/thread.js';
 import { AuthoritiesService, type SigningAuthority } from './authorities.service.js';
-import { issueCertificate } from './certificate-issue.js';
+import { CertificateDrafts } from './certificate-drafts.js';
+import { issueCertificate, signDraft, type IssuedCertificate } from './certificate-issue.js';
 import { RENEWAL_OVERLAP_MS, type CertificateOwner, type CertificateRecord } from './certificate.js';
 import { CertificatesRepository } from './certificates.repository.js';
 import { crlEntry, type RevokeReason } from './crl.js';
-import { readCsr } from './csr.js';
 import { toPem } from './der.js';
+import type { DraftOrder } from './draft-orders.js';
 import { commonNameOf, identityUri } from './identity-uri.js';
 import { generateKey, keyHashOf, privatePem, spkiOf, type KeyType } from './keys.js';
 import { pkcs12 } from './pkcs12.js';
@@ -23,10 +26,12 @@ import { TrustAnchors } from './trust-anchors.js';
 /** Where the key comes from: a request that proves it, or made here. */
 export type KeyOrder = { readonly csr: string } | { readonly generate: KeyType; readonly password?: string };
 
+/** A request, judged when it is carried out, or a key that was made. */
+export type CertifiedKey = { readonly csr: string } | PreparedKey;
+
 export interface CertificateOrder {
   readonly owner: CertificateOwner;
-  readonly key: PreparedKey;
-  readonly authority: SigningAuthority;
+  readonly key: CertifiedKey;
   readonly ttlMs?: number;
   /** The certificate that is renewed: it keeps an overlap. */
   readonly renews?: CertificateRecord;
@@ -56,6 +61,19 @@ export interface CertificateGiven {
   readonly pkcs12?: string;
 }
 
+interface Made {
+  readonly id: string;
+  readonly order: CertificateOrder;
+  readonly keyHash: Buffer;
+  readonly issued: IssuedCertificate;
+}
+
+/** The authorities above a certificate, the issuing one first. */
+interface Chain {
+  readonly ders: readonly Buffer[];
+  readonly pem: string;
+}
+
 export interface Revoked {
   readonly certificates: readonly CertificateRecord[];
   /** Authorities whose lists have to say so. */
@@ -80,19 +98,20 @@ export class CertificatesService {
     private readonly serviceAccounts: ServiceAccountsService,
     private readonly authorities: AuthoritiesService,
     private readonly anchors: TrustAnchors,
+    private readonly drafts: CertificateDrafts,
     private readonly repository: CertificatesRepository,
   ) {}
 
-  /** Everything that costs time or may be refused before a transaction is opened. @throws as `keyOf` and `authority` */
-  async prepare(tenantId: string, order: KeyOrder, ttlMs?: number): Promise<{ key: PreparedKey; authority: SigningAuthority }> {
+  /** Everything that costs time before a transaction is opened. @throws as `keyOf` and `authority` */
+  async prepare(tenantId: string, order: KeyOrder, ttlMs?: number): Promise<{ key: CertifiedKey; authority: SigningAuthority }> {
     const key = await this.keyOf(order, ttlMs);
     return { key, authority: await this.authority(tenantId) };
   }
 
-  /** The key of a request, judged, or a fresh one. @throws CSR_…, KEY_WEAK, CERT_TTL_INVALID */
-  async keyOf(order: KeyOrder, ttlMs?: number): Promise<PreparedKey> {
+  /** The request as it is, or a fresh key. @throws CERT_TTL_INVALID */
+  async keyOf(order: KeyOrder, ttlMs?: number): Promise<CertifiedKey> {
     refuseTtl(ttlMs);
-    return prepareKey(order);
+    return 'csr' in order ? { csr: order.csr } : newKey(order);
   }
 
   /** Who signs for the tenant; made at first need, so not to be called inside a transaction. @throws AUTHORITY_KEY_ELSEWHERE */
@@ -100,37 +119,42 @@ export class CertificatesService {
     return this.authorities.issuing(tenantId);
   }
 
-  /** @throws KEY_REUSED, CERT_TTL_INVALID, DEVICE_NOT_FOUND */
-  async issue(tx: Transaction, order: CertificateOrder): Promise<CertificateGiven> {
-    const { owner, key, authority, renews } = order;
-    refuseTtl(order.ttlMs);
-    const profile = PROFILES[owner.kind];
+  /** @throws CSR_MALFORMED, CSR_SIGNATURE, KEY_WEAK, KEY_REUSED, CERT_TTL_INVALID, DEVICE_NOT_FOUND */
+  async issue(tx: Transaction, { authority, ...order }: CertificateOrder & { readonly authority: SigningAuthority }): Promise<CertificateGiven> {
+    const [given] = await this.issueAll(tx, authority, [order]);
+    if (given === undefined || given instanceof AppError) throw given ?? new Error('one certificate was to be issued');
+    return given;
+  }
+
+  /**
+   * Several in as few statements as one. A refusal is its own order's alone, and leaves no trace of it.
+   * @returns of each order its certificate, or CSR_MALFORMED, CSR_SIGNATURE, KEY_WEAK, KEY_REUSED, CERT_TTL_INVALID
+   */
+  async issueAll(tx: Transaction, authority: SigningAuthority, orders: readonly CertificateOrder[]): Promise<(CertificateGiven | AppError)[]> {
     const now = this.clock.now();
-    const issued = await issueCertificate(authority.issuer, {
-      profile,
-      commonName: commonNameOf(owner),
-      altNames: [{ uri: identityUri(owner) }],
-      spki: key.spki,
-      ttlMs: order.ttlMs ?? profile.defaultMs,
-      now,
+    const sound = orders.filter(({ ttlMs }) => isTtl(ttlMs));
+    const drafts = await this.drafts.of(authority.issuer, now, sound.map(draftOrderOf));
+    const signed = await Promise.all(drafts.map(async (draft, index): Promise<Made | AppError> => (draft instanceof AppError
+      ? draft
+      : { id: randomUUID(), order: sound[index] as CertificateOrder, keyHash: draft.keyHash, issued: await signDraft(authority.issuer, draft) })));
+    const made = signed.filter((one): one is Made => !(one instanceof AppError));
+    const stored = await this.repository.insertOwned(tx, made.map(({ id, order, keyHash, issued }) => ({
+      id, owner: order.owner, authorityId: authority.authority.id, profile: PROFILES[order.owner.kind].name, keyHash, createdAt: new Date(now),
+      parentId: order.renews?.id ?? null, credentialId: order.credentialId ?? null, requestedFrom: order.requestedFrom ?? null, ...issued,
+    })));
+    await this.supersede(tx, made.filter(({ id }) => stored.has(id)).map(({ order }) => order), now);
+    const chain = await this.chainOf(authority);
+    const answers = signed.map((one) => {
+      if (one instanceof AppError) return one;
+      return stored.has(one.id) ? { id: one.id, ...given(one.issued, chain, one.order.key, commonNameOf(one.order.owner)) } : pkiError('KEY_REUSED');
     });
-    const id = randomUUID();
-    const stored = await this.repository.insertOwned(tx, owner, {
-      id, authorityId: authority.authority.id, profile: profile.name, keyHash: keyHashOf(key.spki), createdAt: new Date(now),
-      parentId: renews?.id ?? null, credentialId: order.credentialId ?? null, requestedFrom: order.requestedFrom ?? null, ...issued,
-    });
-    if (!stored) throw pkiError('KEY_REUSED');
-    if (renews) {
-      await this.repository.supersede(tx, renews.id, new Date(now), new Date(now + RENEWAL_OVERLAP_MS));
-      await this.touch(tx, owner);
-    }
-    const chain = await this.anchors.chainOf(authority.authority);
-    return { id, ...given(issued, chain, key, commonNameOf(owner)) };
+    return orders.map((order) => answers[sound.indexOf(order)] ?? ttlError());
   }
 
   /** A server's certificate with a fresh key, such as the embedded broker's; the first name is also its common name. */
   async issueServer(tenantId: string, altNames: readonly ({ readonly dns: string } | { readonly ip: string })[]): Promise<CertificateGiven> {
-    const { key, authority } = await this.prepare(tenantId, { generate: 'EC' });
+    const key = await newKey({ generate: 'EC' });
+    const authority = await this.authority(tenantId);
     const now = this.clock.now();
     const [first] = altNames;
     const commonName = first === undefined ? 'server' : 'dns' in first ? first.dns : first.ip;
@@ -142,7 +166,7 @@ export class CertificatesService {
       id, authorityId: authority.authority.id, profile: 'server', keyHash: keyHashOf(key.spki), createdAt: new Date(now),
       parentId: null, credentialId: null, requestedFrom: null, ...issued,
     }));
-    return { id, ...given(issued, await this.anchors.chainOf(authority.authority), key, commonName) };
+    return { id, ...given(issued, await this.chainOf(authority), key, commonName) };
   }
 
   /** @throws CERT_NOT_FOUND */
@@ -174,7 +198,12 @@ export class CertificatesService {
 
   /** Certificates with which the device could connect now. */
   live(tx: Transaction, deviceId: string): Promise<CertificateRecord[]> {
-    return this.repository.live(tx, deviceId, new Date(this.clock.now()));
+    return this.liveOf(tx, [deviceId]);
+  }
+
+  /** As `live`, of several devices. */
+  liveOf(tx: Transaction, deviceIds: readonly string[]): Promise<CertificateRecord[]> {
+    return this.repository.live(tx, deviceIds, new Date(this.clock.now()));
   }
 
   /** As `live`, with those that were superseded: whoever has the key of one may show it elsewhere. */
@@ -210,37 +239,63 @@ export class CertificatesService {
     return { certificates: done, authorities: [...new Set(done.map(({ authorityId }) => authorityId))] };
   }
 
+  /** What was renewed keeps an overlap. */
+  private async supersede(tx: Transaction, orders: readonly CertificateOrder[], now: number): Promise<void> {
+    const renewing = orders.filter(({ renews }) => renews !== undefined);
+    if (renewing.length === 0) return;
+    const before = renewing.map(({ renews }) => (renews as CertificateRecord).id);
+    await this.repository.supersede(tx, before, new Date(now), new Date(now + RENEWAL_OVERLAP_MS));
+    const devices = renewing.filter(({ owner }) => owner.kind === 'device');
+    await this.devices.touchAll(tx, devices.map(({ owner }) => owner.id));
+  }
+
+  private async chainOf({ authority }: SigningAuthority): Promise<Chain> {
+    const ders = await this.anchors.chainOf(authority);
+    return { ders, pem: ders.map((der) => toPem('CERTIFICATE', der)).join('') };
+  }
+
   private async touch(tx: Transaction, { kind, id }: CertificateOwner): Promise<void> {
     await (kind === 'device' ? this.devices.touch(tx, id) : this.serviceAccounts.touch(tx, id));
   }
 }
 
-async function prepareKey(order: KeyOrder): Promise<PreparedKey> {
-  if ('csr' in order) return { spki: await readCsr(order.csr), privateKey: null };
-  const privateKey = await generateKey(order.generate);
-  return { spki: spkiOf(privateKey), privateKey, ...(order.password === undefined ? {} : { password: order.password }) };
+async function newKey({ generate, password }: { readonly generate: KeyType; readonly password?: string }): Promise<PreparedKey> {
+  const privateKey = await generateKey(generate);
+  return { spki: spkiOf(privateKey), privateKey, ...(password === undefined ? {} : { password }) };
 }
 
-function given(
-  issued: { readonly der: Buffer; readonly serial: string; readonly notBefore: Date; readonly notAfter: Date; readonly fingerprint: string },
-  chain: readonly Buffer[],
-  { privateKey, password }: PreparedKey,
-  label: string,
-): Omit<CertificateGiven, 'id'> {
-  const { der, serial, notBefore, notAfter, fingerprint } = issued;
+function draftOrderOf({ owner, key, ttlMs }: CertificateOrder): DraftOrder {
+  return {
+    key: 'csr' in key ? key : { spki: bytesOf(key.spki) },
+    profile: PROFILES[owner.kind].name,
+    commonName: commonNameOf(owner),
+    uri: identityUri(owner),
+    ...(ttlMs === undefined ? {} : { ttlMs }),
+  };
+}
+
+function given({ der, serial, notBefore, notAfter, fingerprint }: IssuedCertificate, chain: Chain, key: CertifiedKey, label: string): Omit<CertificateGiven, 'id'> {
+  const { privateKey = null, password } = 'csr' in key ? {} : key;
   return {
     serial,
     certificate: toPem('CERTIFICATE', der),
-    chain: chain.map((upper) => toPem('CERTIFICATE', upper)).join(''),
+    chain: chain.pem,
     notBefore,
     notAfter,
     fingerprint,
     ...(privateKey === null ? {} : { privateKey: privatePem(privateKey) }),
-    ...(privateKey === null || password === undefined ? {} : { pkcs12: pkcs12(privateKey, [der, ...chain], password, label).toString('base64') }),
+    ...(privateKey === null || password === undefined ? {} : { pkcs12: pkcs12(privateKey, [der, ...chain.ders], password, label).toString('base64') }),
   };
 }
 
+function isTtl(ttlMs: number | undefined): boolean {
+  return ttlMs === undefined || (ttlMs >= MIN_TTL_MS && ttlMs <= POLICY_MAX_MS);
+}
+
+function ttlError(): AppError {
+  return pkiError('CERT_TTL_INVALID', { errors: [{ path: 'ttl', message: 'must be one minute to 8760 hours' }] });
+}
+
 function refuseTtl(ttlMs: number | undefined): void {
-  if (ttlMs === undefined || (ttlMs >= MIN_TTL_MS && ttlMs <= POLICY_MAX_MS)) return;
-  throw pkiError('CERT_TTL_INVALID', { errors: [{ path: 'ttl', message: 'must be one minute to 8760 hours' }] });
+  if (!isTtl(ttlMs)) throw ttlError();
 }

@@ -88,4 +88,6 @@ export const PKI_ERRORS = {
   },
 } as const satisfies ErrorCatalogue;
 
+export type PkiErrorCode = keyof typeof PKI_ERRORS;
+
 export const pkiError = errorsOf(PKI_ERRORS);

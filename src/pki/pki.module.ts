@@ -8,6 +8,7 @@ import { AuthoritiesRepository } from './authorities.repository.js';
 import { AuthoritiesService } from './authorities.service.js';
 import { AuthoritySuccessionService } from './authority-succession.service.js';
 import { BrokerFiles } from './broker-files.js';
+import { CertificateDrafts } from './certificate-drafts.js';
 import { CertificateHolders, CertificateListing } from './certificate-holders.js';
 import { CertificateMaterials } from './certificate-materials.js';
 import { CertificateProofService } from './certificate-proof.service.js';
@@ -40,6 +41,7 @@ import { TrustAnchors } from './trust-anchors.js';
     BrokerFiles,
     CertificatesRepository,
     CertificatesService,
+    CertificateDrafts,
     CertificateHolders,
     CertificateListing,
     CertificateMaterials,

@@ -118,25 +118,27 @@ async function flood({ port, kind, connections, pipelining, seconds }) {
 /**
  * `rate` questions a second, one under way on each connection. A question that finds no free connection waits, and its time
  * counts from when it was due.
+ * @param sleeps leaves the core to others between questions, which are then asked every millisecond, those that became due together;
+ *   their time counts from when they were asked
  * @returns milliseconds that half, and 99 of 100, of the answers took at most
  */
-async function pace({ port, kind, connections, seconds, rate }) {
+async function pace({ port, kind, connections, seconds, rate, sleeps = false }) {
   const latencies = [];
   const dueTimes = new Map();
   const started = performance.now();
   const total = Math.floor(rate * seconds);
   let sent = 0;
-  await withConnections({ port, kind, connections }, (all, done) => {
+  await withConnections({ port, kind, connections, sleeps }, (all, done) => {
     const free = [...all];
     let waiting = false;
-    const send = () => {
+    const send = (asSoonAsFree = false) => {
       const now = performance.now();
       waiting = false;
       while (sent < total && free.length > 0) {
         const due = started + (sent * 1000) / rate;
         if (due > now) break;
         const connection = free.pop();
-        dueTimes.set(connection, due);
+        dueTimes.set(connection, sleeps && !asSoonAsFree ? now : due);
         connection.send(1);
         sent += 1;
       }
@@ -146,7 +148,8 @@ async function pace({ port, kind, connections, seconds, rate }) {
         return;
       }
       const wait = started + (sent * 1000) / rate - now;
-      if (wait > TIMER_MS) setTimeout(send, wait - TIMER_MS);
+      if (sleeps) setTimeout(send, Math.max(1, wait));
+      else if (wait > TIMER_MS) setTimeout(send, wait - TIMER_MS);
       else setImmediate(send);
     };
     setImmediate(send);
@@ -154,7 +157,7 @@ async function pace({ port, kind, connections, seconds, rate }) {
       latencies.push(performance.now() - dueTimes.get(connection));
       free.push(connection);
       if (latencies.length === total) done();
-      else if (waiting) send();
+      else if (waiting) send(true);
     };
   });
   latencies.sort((a, b) => a - b);
@@ -163,7 +166,7 @@ async function pace({ port, kind, connections, seconds, rate }) {
 }
 
 /** Opens connections that begin at different questions, lets `begin` run them, and closes them when it is done. */
-async function withConnections({ port, kind, connections }, begin) {
+async function withConnections({ port, kind, connections, sleeps = false }, begin) {
   const requests = questions[kind];
   const all = [];
   const wakefulness = new Wakefulness();
@@ -177,7 +180,7 @@ async function withConnections({ port, kind, connections }, begin) {
         Math.floor((requests.length * index) / connections),
         (connection, count) => {
           timer.refresh();
-          wakefulness.stay();
+          if (!sleeps) wakefulness.stay();
           answered(connection, count);
         },
         reject,

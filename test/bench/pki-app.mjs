@@ -5,7 +5,8 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { Permission } from '../../dist/access/permission.js';
-import { CertificationService } from '../../dist/lifecycle/certification.service.js';
+import { DevicesService } from '../../dist/devices/devices.service.js';
+import { IssuingService } from '../../dist/lifecycle/issuing.service.js';
 import { AuthoritiesService } from '../../dist/pki/authorities.service.js';
 import { authorityRequest } from '../../dist/pki/authority-request.js';
 import { CertificatesService } from '../../dist/pki/certificates.service.js';
@@ -99,7 +100,7 @@ async function openFloor({ url, certificateBytes = 700 }) {
 async function issueOne() {
   const at = next;
   next = (next + 1) % requests.length;
-  await runtime.app.get(CertificationService).issue(me, devices[at % devices.length], { csr: requests[at] });
+  await runtime.app.get(IssuingService).issue(me, devices[at % devices.length], { csr: requests[at] });
 }
 
 /** `work` in `lanes` lanes for so long. @returns how many a second, and CPU microseconds of this process each */
@@ -178,6 +179,7 @@ async function revokeOne() {
   const { key, authority } = await certificates.prepare(tenantId, { csr: requests[at] });
   const deviceId = devices[at % devices.length];
   await app.get(Transactions).run({ tenantId }, async (tx) => {
+    await app.get(DevicesService).lockStates(tx, [deviceId]);
     const { serial } = await certificates.issue(tx, { owner: { kind: 'device', id: deviceId, tenantId }, key, authority });
     await certificates.revoke(tx, [await certificates.revocable(tx, serial)], 'superseded');
   });

@@ -193,6 +193,47 @@ describe.each(['EC', 'RSA'] as const)('certificates of an installation whose aut
     expect(await refusal({ csr }, twin.id)).toBe('409 KEY_REUSED');
   });
 
+  it('answers a crowd that comes at once each for itself: certificates of their own, and refusals that take nobody with them', async () => {
+    const good = await Promise.all(Array.from({ length: 40 }, (_, i) => app.registerDevice(`crowd-${i}`)));
+    const [suspended, thief] = [await app.registerDevice('crowd-suspended'), await app.registerDevice('crowd-thief')];
+    await app.call('POST', `/devices/${suspended.id}/suspend`, { reason: 'stolen' });
+    const requests = await Promise.all(good.map(({ id }) => openssl.request(id)));
+    const forged = requests[0]?.csr.replace(/.{6}(?=\s*-----END)/, 'AAAAAA');
+    const ask = (id: string, body: object): Promise<{ status: number; body: Issued & Problem }> => app.call('POST', `/devices/${id}/certificates`, body);
+    const answers = await Promise.all([
+      ...good.map(({ id }, i) => ask(id, { csr: requests[i]?.csr, ttl: `${24 + i}h` })),
+      ask(suspended.id, { csr: requests[0]?.csr }),
+      ask('00000000-0000-4000-8000-000000000000', { csr: requests[0]?.csr }),
+      ask(thief.id, { csr: forged }),
+      ask(thief.id, { csr: 'garbage' }),
+    ]);
+    expect(answers.slice(40).map(({ status, body }) => `${status} ${body.code}`)).toEqual([
+      '409 CERT_DEVICE_STATE', '404 DEVICE_NOT_FOUND', expect.stringMatching(/^400 CSR_/), '400 CSR_MALFORMED',
+    ]);
+    const given = answers.slice(0, 40).map(({ body }) => body);
+    expect(given.map(({ certificate }) => new X509Certificate(certificate).subject)).toEqual(good.map(({ id }) => `CN=${id}`));
+    for (const [i, { certificate, notAfter }] of given.entries()) {
+      const own = new X509Certificate(certificate);
+      expect(own.checkPrivateKey(createPrivateKey(requests[i]?.key ?? ''))).toBe(true);
+      expect(Math.round((Date.parse(notAfter) - Date.now()) / 3_600_000)).toBe(24 + i);
+    }
+    expect(new Set(given.map(({ serial }) => serial)).size).toBe(40);
+    // One key, asked for by two at once: one of them has it.
+    const { csr } = await openssl.request('shared');
+    const both = await Promise.all([ask(good[0]?.id ?? '', { csr }), ask(good[1]?.id ?? '', { csr }), ask(good[2]?.id ?? '', { csr })]);
+    expect(both.map(({ status, body }) => `${status} ${body.code ?? ''}`).sort()).toEqual(['201 ', '409 KEY_REUSED', '409 KEY_REUSED']);
+    const { body: log } = await app.call<{ items: { deviceId: string; ip: string; details: { serial: string } }[] }>('GET', '/audit/logs?eventType=CERT_ISSUED&limit=200');
+    const bySerial = new Map(log.items.map(({ deviceId, ip, details }) => [details.serial, { deviceId, ip }]));
+    expect(given.map(({ serial }) => bySerial.get(serial))).toEqual(good.map(({ id }) => ({ deviceId: id, ip: '127.0.0.1' })));
+  });
+
+  it('gives one first certificate for a secret, however often it is asked for at once', async () => {
+    const own = await app.registerDevice('pump-greedy');
+    const basic = { authorization: `Basic ${Buffer.from(`${own.id}:${own.client_secret}`).toString('base64')}` };
+    const answers = await Promise.all(Array.from({ length: 6 }, () => app.call<Problem>('POST', `/devices/${own.id}/certificates`, { generate: true }, basic)));
+    expect(answers.map(({ status, body }) => `${status} ${body.code ?? ''}`).sort()).toEqual(['201 ', ...Array<string>(5).fill('409 CERT_RENEWAL_NEEDS_CERTIFICATE')]);
+  });
+
   it('gives a device its first certificate for its secret, and no second one', async () => {
     const own = await app.registerDevice('pump-first');
     const basic = { authorization: `Basic ${Buffer.from(`${own.id}:${own.client_secret}`).toString('base64')}` };

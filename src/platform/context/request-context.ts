@@ -36,6 +36,11 @@ export function withRequestContext<T>(context: RequestContext, work: () => T): T
   return storage.run(context, work);
 }
 
+/** Runs `work` as jobs run, without a request: for what is done for several of them at once. */
+export function outsideRequests<T>(work: () => T): T {
+  return storage.exit(work);
+}
+
 /**
  * Closes a request's context. With the last one the storage is switched off until the next request: while it is on, Node follows
  * every tick, socket and promise of the process, and each answer at the broker's door costs a microsecond or two more.

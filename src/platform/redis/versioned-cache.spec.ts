@@ -55,6 +55,53 @@ describe('VersionedCache', () => {
       expect(await statusIn(cache)).toBe('SUSPENDED');
     });
 
+    it('what is asked for when most of its time is over is read anew meanwhile: whoever comes when it is over need not wait', async () => {
+      const cache = await scene.cache();
+      await cache.get(ID);
+      clock.advance(23_900);
+      cache.peek(ID);
+      await settle();
+      expect(source.reads).toBe(1);
+      clock.advance(200);
+      expect([cache.peek(ID), cache.peek(ID)]).toEqual([{ status: 'ACTIVE' }, { status: 'ACTIVE' }]);
+      await settle();
+      expect(source.reads).toBe(2);
+      clock.advance(23_000);
+      expect(cache.peek(ID)).toEqual({ status: 'ACTIVE' });
+      await settle();
+      expect(source.reads).toBe(2);
+    });
+
+    it('what was read ahead in vain is tried no more until it is old, and then the source decides', async () => {
+      const cache = await scene.cache();
+      await cache.get(ID);
+      clock.advance(25_000);
+      source.down = true;
+      for (let i = 0; i < 10; i += 1) {
+        expect(cache.peek(ID)).toEqual({ status: 'ACTIVE' });
+        await settle();
+      }
+      expect(source.reads).toBe(2);
+      clock.advance(5_000);
+      expect(cache.peek(ID)).toBeUndefined();
+    });
+
+    it('what is read ahead is never older than an invalidation that came meanwhile', async () => {
+      const cache = await scene.cache();
+      await cache.get(ID);
+      clock.advance(25_000);
+      source.hold();
+      expect(cache.peek(ID)).toEqual({ status: 'ACTIVE' });
+      await settle();
+      source.suspend();
+      await cache.invalidate(ID, 2);
+      expect(cache.peek(ID)).toBeUndefined();
+      source.letGo();
+      expect(await statusIn(cache)).toBe('SUSPENDED');
+      await settle();
+      expect(cache.peek(ID)).toEqual({ status: 'SUSPENDED' });
+    });
+
     it('what was loaded in one moment is read anew over a stretch of time, never later than without it, and the same everywhere', async () => {
       const [cache, other] = [await scene.cache({ freshSpread: 0.2 }), await scene.cache({ freshSpread: 0.2 })];
       const ids = Array.from({ length: 256 }, (_, index) => `0b8f0d2e-8f5c-4d8e-9a53-0d6a3f1c${index.toString(16).padStart(4, '0')}`);

@@ -59,6 +59,8 @@ interface Entry<T> extends StoredEntry<T> {
   /** The stretch of unbroken subscription in which its look-up began. */
   readonly generation: number;
   readonly freshMs: number;
+  /** It was tried to have its successor before it is old. */
+  readAhead?: true;
 }
 
 /** Look-ups of one id that are under way. */
@@ -75,6 +77,8 @@ interface Pending<T> {
 
 /** Ids and scopes of which a notice is remembered one by one. */
 const MAX_NOTICES = 10_000;
+/** An entry that is asked for after this share of its fresh time is read anew meanwhile. */
+const READ_AHEAD = 0.8;
 /** A look-up that an invalidation overtook asks again, at most so often. */
 const MAX_ATTEMPTS = 4;
 /** A confirmation from a clock that is ahead of ours by more than this is not believed. */
@@ -137,6 +141,7 @@ export class VersionedCache<T, P = unknown> {
     if (!this.hearing) return undefined;
     const entry = this.memory.get(id);
     if (entry === undefined || !this.isFresh(entry, entry.freshMs)) return undefined;
+    this.readAhead(id, entry);
     this.count('memory');
     return entry.value;
   }
@@ -199,8 +204,16 @@ export class VersionedCache<T, P = unknown> {
       return undefined;
     }
     if (!this.isFresh(known, entry ? entry.freshMs : this.missMs)) return undefined;
+    if (entry) this.readAhead(id, entry);
     this.count(entry ? 'memory' : 'miss');
     return { value: entry ? entry.value : null, stale: false, confirmedAt: known.confirmedAt };
+  }
+
+  /** What is asked for often is read anew before it has to be: nobody waits for the source. Tried once an entry. */
+  private readAhead(id: string, entry: Entry<T>): void {
+    if (entry.readAhead || this.age(entry) < READ_AHEAD * entry.freshMs) return;
+    entry.readAhead = true;
+    this.lookUp(id, READ_AHEAD).catch(() => undefined);
   }
 
   private isFresh(known: { confirmedAt: number; generation: number }, forMs: number): boolean {
@@ -212,14 +225,15 @@ export class VersionedCache<T, P = unknown> {
     return age < -MAX_SKEW_MS ? Number.POSITIVE_INFINITY : age;
   }
 
-  private lookUp(id: string): Promise<Cached<T>> {
+  /** @param share of its fresh time after which an entry of the store counts as old */
+  private lookUp(id: string, share = 1): Promise<Cached<T>> {
     const pending = this.pending.get(id) ?? { running: 0, floor: 0, notices: 0, joinable: null, generation: this.generation };
     // What began before a gap in the subscription, or in one, may not know of an invalidation that came first.
     const joinable = pending.generation === this.generation && this.hearing ? pending.joinable : null;
     if (joinable !== null) return joinable;
     this.pending.set(id, pending);
     pending.running += 1;
-    const looking = this.ask(id, pending).finally(() => {
+    const looking = this.ask(id, pending, share).finally(() => {
       pending.running -= 1;
       if (pending.joinable === looking) pending.joinable = null;
       if (pending.running === 0) this.pending.delete(id);
@@ -229,11 +243,11 @@ export class VersionedCache<T, P = unknown> {
     return looking;
   }
 
-  private async ask(id: string, pending: Pending<T>): Promise<Cached<T>> {
+  private async ask(id: string, pending: Pending<T>, share: number): Promise<Cached<T>> {
     const { generation } = this;
     const freshMs = this.freshMsOf(id);
     const stored = await this.stored(id);
-    if (stored.entry && stored.entry.version >= pending.floor && this.isTrusted(stored.entry, freshMs)) {
+    if (stored.entry && stored.entry.version >= pending.floor && this.isTrusted(stored.entry, freshMs * share)) {
       this.count('store');
       const { value, version, confirmedAt } = stored.entry;
       return answer(this.remember(id, { value, version, confirmedAt, generation, freshMs }), false);
@@ -299,12 +313,7 @@ export class VersionedCache<T, P = unknown> {
     return this.age(stored) < freshMs && stored.confirmedAt > this.trustedSince;
   }
 
-  private async withoutSource(
-    id: string,
-    before: StoreAnswer<T>,
-    pending: Pending<T>,
-    error: unknown,
-  ): Promise<Cached<T>> {
+  private async withoutSource(id: string, before: StoreAnswer<T>, pending: Pending<T>, error: unknown): Promise<Cached<T>> {
     this.count('source_error');
     this.source.failed();
     // The source may have taken long to fail, and who does not hear has to look what was buried meanwhile.

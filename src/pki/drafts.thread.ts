@@ -1,0 +1,4 @@
+import { answerQuestions } from '../platform/work/thread.js';
+import { draftAll } from './draft-orders.js';
+
+answerQuestions(draftAll);

@@ -7,6 +7,7 @@ import { devicesError } from '../devices/devices.errors.js';
 import { DevicesService } from '../devices/devices.service.js';
 import { ServiceAccountsService } from '../devices/service-accounts.service.js';
 import { requestContext } from '../platform/context/request-context.js';
+import { isStoreUnavailable } from '../platform/database/database-errors.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
 import { lifetimeMs } from '../platform/http/fields.js';
 import type { AppError } from '../platform/problem/app-error.js';
@@ -50,6 +51,8 @@ export class IssuingService {
     // Service accounts are few: each goes alone.
     nameOf: ({ owner }) => (owner.kind === 'device' ? owner.id : ''),
     work: (asked) => this.issueAll(asked),
+    // Where Postgres was lost nobody is to blame, and it may have stored them all the same.
+    blamesOne: (error) => !isStoreUnavailable(error),
     most: MOST,
     concurrent: TRANSACTIONS,
     queue: QUEUE,

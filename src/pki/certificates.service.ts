@@ -245,8 +245,9 @@ export class CertificatesService {
     if (renewing.length === 0) return;
     const before = renewing.map(({ renews }) => (renews as CertificateRecord).id);
     await this.repository.supersede(tx, before, new Date(now), new Date(now + RENEWAL_OVERLAP_MS));
-    const devices = renewing.filter(({ owner }) => owner.kind === 'device');
-    await this.devices.touchAll(tx, devices.map(({ owner }) => owner.id));
+    const idsOf = (kind: CertificateOwner['kind']): string[] => renewing.filter(({ owner }) => owner.kind === kind).map(({ owner }) => owner.id);
+    await this.devices.touchAll(tx, idsOf('device'));
+    for (const id of idsOf('service')) await this.serviceAccounts.touch(tx, id);
   }
 
   private async chainOf({ authority }: SigningAuthority): Promise<Chain> {

@@ -14,6 +14,7 @@ function scene(options: Partial<TogetherOptions<Item, string>> = {}): { together
   const together = new Together<Item, string>({
     groupOf: ({ group }) => group,
     nameOf: ({ name }) => name,
+    blamesOne: () => true,
     most: 3,
     concurrent: 1,
     queue: 10,
@@ -94,6 +95,19 @@ describe('Together', () => {
     goes[5]?.end();
     expect((await settled).map((one) => (one.status === 'fulfilled' ? one.value : String(one.reason))))
       .toEqual(['a done', 'b done', 'Error: it was me', 'c done', 'later done']);
+  });
+
+  it('does nothing twice where nobody is to blame', async () => {
+    const { together, goes } = scene({ blamesOne: (error) => String(error) !== 'Error: lost' });
+    const settled = Promise.allSettled(['a', 'b', 'c', 'd', 'e'].map((name) => together.run(item(name))));
+    goes[0]?.end();
+    await turn();
+    goes[1]?.fail(new Error('lost'));
+    await turn();
+    expect(goes.map(({ names }) => names)).toEqual([['a'], ['b', 'c', 'd'], ['e']]);
+    goes[2]?.end();
+    expect((await settled).map((one) => (one.status === 'fulfilled' ? one.value : String(one.reason))))
+      .toEqual(['a done', 'Error: lost', 'Error: lost', 'Error: lost', 'e done']);
   });
 
   it('refuses what comes when the line is full, and takes again when it is not', async () => {

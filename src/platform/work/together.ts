@@ -7,6 +7,8 @@ export interface TogetherOptions<Item, Result> {
   readonly nameOf: (item: Item) => string;
   /** Outside of any request: whatever is asked for belongs to several. Answers a result or a refusal for each, in order. */
   readonly work: (items: readonly Item[]) => Promise<readonly (Result | Error)[]>;
+  /** Whether one of the items may be to blame for the failure of all: then each is done once more alone. */
+  readonly blamesOne: (error: unknown) => boolean;
   /** So many in one go. */
   readonly most: number;
   /** So many goes at once. */
@@ -26,8 +28,8 @@ interface Entry<Item, Result> {
 /**
  * Does together what is asked for at the same moment: what many would pay one by one, such as a transaction, is paid once. Nobody waits
  * for company: as long as there is room, an item goes at once, alone; what comes while all goes are under way leaves with the next one,
- * first come, first served. Where a go fails as a whole, each of its items is done once more alone, so that nobody fails for another's
- * sake.
+ * first come, first served. Where a go fails as a whole and one of its items may be to blame, each is done once more alone, so that
+ * nobody fails for another's sake.
  */
 export class Together<Item, Result> {
   private readonly waiting: Entry<Item, Result>[] = [];
@@ -84,7 +86,7 @@ export class Together<Item, Result> {
         else resolve(result);
       }
     } catch (error) {
-      if (entries.length === 1) entries[0]?.reject(error);
+      if (entries.length === 1 || !this.options.blamesOne(error)) for (const { reject } of entries) reject(error);
       else for (const entry of entries) await this.finish([entry]);
     }
   }

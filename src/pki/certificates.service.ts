@@ -7,7 +7,7 @@ import { Clock } from '../platform/clock/clock.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
 import { DEFAULT_PAGE, decodeCursor, pageOf, type Page } from '../platform/http/paging.js';
 import { AppError } from '../platform/problem/app-error.js';
-import { bytesOf } from '../platform/work/thread.js';
+import { packed } from '../platform/work/thread.js';
 import { AuthoritiesService, type SigningAuthority } from './authorities.service.js';
 import { CertificateDrafts } from './certificate-drafts.js';
 import { issueCertificate, signDraft, type IssuedCertificate } from './certificate-issue.js';
@@ -267,7 +267,7 @@ async function newKey({ generate, password }: { readonly generate: KeyType; read
 
 function draftOrderOf({ owner, key, ttlMs }: CertificateOrder): DraftOrder {
   return {
-    key: 'csr' in key ? key : { spki: bytesOf(key.spki) },
+    key: 'csr' in key ? key : { spki: packed(key.spki) },
     profile: PROFILES[owner.kind].name,
     commonName: commonNameOf(owner),
     uri: identityUri(owner),

@@ -2,20 +2,20 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { bytesOf, compiled, Thread } from './thread.js';
+import { compiled, packed, Thread, unpacked } from './thread.js';
 
 const built = compiled(pathToFileURL(path.join(process.cwd(), 'src/platform/work/thread.js'))).href;
 
 /** Answers what is in the question: a square, an error, its own end, or nothing ever. */
 const PROGRAM = `
 import { readFileSync } from 'node:fs';
-import { answerQuestions } from '${built}';
+import { answerQuestions, packed, unpacked } from '${built}';
 answerQuestions(async (question) => {
   if (question === 'throw') throw new Error('cannot');
   if (question === 'exit') process.exit(3);
   if (question === 'hang') for (;;);
   if (question === 'nice') return Number(readFileSync('/proc/thread-self/stat', 'latin1').split(') ')[1].split(' ')[16]);
-  if (question instanceof Uint8Array) return question.buffer.byteLength;
+  if (typeof question === 'string') return packed(unpacked(question).reverse());
   return question * question;
 });
 `;
@@ -81,9 +81,10 @@ describe('Thread', () => {
     await stopped;
   });
 
-  it('is given the bytes alone, not the memory that a Buffer shares', async () => {
+  it('is given bytes and gives them, each value as it is', async () => {
     const thread = await open();
-    expect(await thread.ask(bytesOf(Buffer.from('four')))).toBe(4);
+    const bytes = Buffer.from(Array.from({ length: 256 }, (_, value) => value));
+    expect(unpacked((await thread.ask(packed(bytes))) as string)).toEqual(Buffer.from(bytes).reverse());
   });
 
   (process.platform === 'linux' ? it : it.skip)('goes behind the event loop where both want one processor', async () => {

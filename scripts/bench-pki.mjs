@@ -64,7 +64,8 @@ async function measure(stage) {
   // Postgres is on its core too, and much at work: an answer that is there must not wait for that to be looked at.
   const goesFirst = mayGoFirst();
   const load = stage.child('load.mjs', { core: loadCore, first: goesFirst });
-  const app = stage.child('pki-app.mjs', { core: serverCore });
+  // V8 counts the machine's cores, not those that the process may use: four helpers would share the one core with the event loop.
+  const app = stage.child('pki-app.mjs', { core: serverCore, ...(serverCore === undefined ? {} : { env: { NODE_OPTIONS: '--v8-pool-size=1' } }) });
   const { port } = await app.call('open', { env: await stage.environment(postgres) });
   const file = path.join(stage.folder, 'devices.json');
   await app.call('prepare', { file, count: DEVICES, csrs: CSRS });
@@ -102,6 +103,10 @@ async function measure(stage) {
     const background = await app.call('stopBackground');
     if (round > 0) latency.push({ idle, busy, background, ratio: busy.p99 / idle.p99 });
   }
+  // A hundredth of one round is a handful of answers that came at a bad moment: the answers of all rounds are looked at together.
+  const [idle, busy] = ['idle', 'busy'].map((state) => shares(latency.flatMap((round) => round[state].latencies)));
+  for (const round of latency) for (const state of ['idle', 'busy']) delete round[state].latencies;
+  const waits = { idle, busy, ratio: busy.p99 / idle.p99 };
 
   note(`A list of ${entries} entries…`);
   const filled = await app.call('fill', { url: postgres.url, count: entries });
@@ -114,7 +119,7 @@ async function measure(stage) {
   }
   return {
     at: new Date().toISOString(), node: process.version, cores: cores.length, load: { before: loadBefore, after: os.loadavg()[0] },
-    conditions: { rounds, seconds, entries, lanes: LANES, paceRate, goesFirst }, issuing, latency, first, lists,
+    conditions: { rounds, seconds, entries, lanes: LANES, paceRate, goesFirst }, issuing, latency, waits, first, lists,
   };
 }
 
@@ -159,7 +164,7 @@ function residentOf(pid) {
   }
 }
 
-function markdown({ issuing, latency, first, lists, load, conditions }) {
+function markdown({ issuing, latency, waits, first, lists, load, conditions }) {
   const of = (list, pick) => median(list.map(pick));
   const span = (list, pick) => `${Math.min(...list.map(pick)).toFixed(2)}–${Math.max(...list.map(pick)).toFixed(2)}`;
   const mib = (bytes) => `${Math.round(bytes / 1024 / 1024)} MiB`;
@@ -173,8 +178,8 @@ function markdown({ issuing, latency, first, lists, load, conditions }) {
     '',
     `| \`mqtt-acl\`, ${conditions.paceRate} questions a second | p50 ms | p99 ms | ratio of p99 | of the rounds |`,
     '|---|---:|---:|---:|---:|',
-    `| nothing else | ${of(latency, ({ idle }) => idle.p50).toFixed(2)} | ${of(latency, ({ idle }) => idle.p99).toFixed(2)} | 1 | |`,
-    `| issuing ${Math.round(of(latency, ({ background }) => background.issuedPerSecond))} and making ${of(latency, ({ background }) => background.listsPerSecond).toFixed(1)} lists a second | ${of(latency, ({ busy }) => busy.p50).toFixed(2)} | ${of(latency, ({ busy }) => busy.p99).toFixed(2)} | **${of(latency, ({ ratio }) => ratio).toFixed(2)}** | ${span(latency, ({ ratio }) => ratio)} |`,
+    `| nothing else | ${waits.idle.p50.toFixed(2)} | ${waits.idle.p99.toFixed(2)} | 1 | |`,
+    `| issuing ${Math.round(of(latency, ({ background }) => background.issuedPerSecond))} and making ${of(latency, ({ background }) => background.listsPerSecond).toFixed(1)} lists a second | ${waits.busy.p50.toFixed(2)} | ${waits.busy.p99.toFixed(2)} | **${waits.ratio.toFixed(2)}** | ${span(latency, ({ ratio }) => ratio)} |`,
     '',
     `| a list of ${conditions.entries} entries | ms | memory | longest stall of the event loop |`,
     '|---|---:|---:|---:|',
@@ -183,6 +188,12 @@ function markdown({ issuing, latency, first, lists, load, conditions }) {
     `| ours, one entry more than before | ${Math.round(of(lists, ({ ours }) => ours.ms))} | ${mib(Math.max(...lists.map(({ ours }) => ours.memory)))} more | ${Math.max(...lists.map(({ ours }) => ours.stallMs)).toFixed(0)} ms |`,
     '',
   ].join('\n');
+}
+
+function shares(list) {
+  const sorted = list.sort((a, b) => a - b);
+  const at = (share) => sorted[Math.floor(sorted.length * share)];
+  return { p50: at(0.5), p99: at(0.99) };
 }
 
 function median(list) {

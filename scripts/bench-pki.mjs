@@ -8,6 +8,7 @@
  *   --rounds N      rounds that count, after one to warm up (5)
  *   --seconds N     length of one measurement (2)
  *   --entries N     entries of the large list (100000)
+ *   --unbound       no process is kept to one core: the kernel shares them out
  *   --json FILE     writes all figures
  *   --profile DIR   CPU profile of issuing, after the rounds
  */
@@ -33,6 +34,7 @@ const { values: options } = parseArgs({
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '2' },
     entries: { type: 'string', default: '100000' },
+    unbound: { type: 'boolean', default: false },
     json: { type: 'string' },
     profile: { type: 'string' },
   },
@@ -54,7 +56,7 @@ await onStage(LIMIT_MS, async (stage) => {
 
 async function measure(stage) {
   const cores = usableCores();
-  const [serverCore, loadCore] = cores.length > 1 ? cores : [];
+  const [serverCore, loadCore] = cores.length > 1 && !options.unbound ? cores : [];
   // Postgres, openssl and the load generator share the other core.
   if (loadCore !== undefined) pinThisProcess(loadCore);
   const note = (text) => process.stderr.write(`${text}\n`);

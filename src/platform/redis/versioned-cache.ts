@@ -59,8 +59,8 @@ interface Entry<T> extends StoredEntry<T> {
   /** The stretch of unbroken subscription in which its look-up began. */
   readonly generation: number;
   readonly freshMs: number;
-  /** It was tried to have its successor before it is old. */
-  readAhead?: true;
+  /** From this age on its successor is fetched; never, once that was tried. */
+  aheadMs: number;
 }
 
 /** Look-ups of one id that are under way. */
@@ -140,8 +140,10 @@ export class VersionedCache<T, P = unknown> {
   peek(id: string): T | undefined {
     if (!this.hearing) return undefined;
     const entry = this.memory.get(id);
-    if (entry === undefined || !this.isFresh(entry, entry.freshMs)) return undefined;
-    this.readAhead(id, entry);
+    if (entry === undefined || entry.generation !== this.generation) return undefined;
+    const age = this.age(entry);
+    if (age >= entry.freshMs) return undefined;
+    if (age >= entry.aheadMs) this.readAhead(id, entry);
     this.count('memory');
     return entry.value;
   }
@@ -204,15 +206,14 @@ export class VersionedCache<T, P = unknown> {
       return undefined;
     }
     if (!this.isFresh(known, entry ? entry.freshMs : this.missMs)) return undefined;
-    if (entry) this.readAhead(id, entry);
+    if (entry && this.age(entry) >= entry.aheadMs) this.readAhead(id, entry);
     this.count(entry ? 'memory' : 'miss');
     return { value: entry ? entry.value : null, stale: false, confirmedAt: known.confirmedAt };
   }
 
   /** What is asked for often is read anew before it has to be: nobody waits for the source. Tried once an entry. */
   private readAhead(id: string, entry: Entry<T>): void {
-    if (entry.readAhead || this.age(entry) < READ_AHEAD * entry.freshMs) return;
-    entry.readAhead = true;
+    entry.aheadMs = Number.POSITIVE_INFINITY;
     this.lookUp(id, READ_AHEAD).catch(() => undefined);
   }
 
@@ -250,7 +251,7 @@ export class VersionedCache<T, P = unknown> {
     if (stored.entry && stored.entry.version >= pending.floor && this.isTrusted(stored.entry, freshMs * share)) {
       this.count('store');
       const { value, version, confirmedAt } = stored.entry;
-      return answer(this.remember(id, { value, version, confirmedAt, generation, freshMs }), false);
+      return answer(this.remember(id, { value, version, confirmedAt, generation, freshMs, aheadMs: READ_AHEAD * freshMs }), false);
     }
     if (this.source.doubted) {
       const last = this.lastResort(id, stored, pending);
@@ -281,7 +282,7 @@ export class VersionedCache<T, P = unknown> {
       }
       if (found.version < pending.floor) continue;
       const text = this.encode(found.value);
-      const entry = { value: this.options.decode(text), version: found.version, confirmedAt, generation, freshMs };
+      const entry = { value: this.options.decode(text), version: found.version, confirmedAt, generation, freshMs, aheadMs: READ_AHEAD * freshMs };
       this.shared.write(id, entry.version, confirmedAt, text, Math.max(1, this.options.staleMs));
       this.count('source');
       return answer(this.remember(id, entry), false);

@@ -10,7 +10,7 @@ const LIMIT_MS = 15_000;
 /** Certificates up to their signature, made on a thread: the broker's questions go first. The authority's key never goes there. */
 @Injectable()
 export class CertificateDrafts implements OnApplicationShutdown {
-  private readonly thread = new Thread<DraftQuestion, DraftAnswer[]>(compiled(new URL('./drafts.thread.js', import.meta.url)), LIMIT_MS);
+  private readonly thread = new Thread<DraftQuestion, DraftAnswer[]>(compiled('./drafts.thread.js', import.meta.url), LIMIT_MS);
 
   /** @returns of each order its draft, or why its request is refused: CSR_MALFORMED, CSR_SIGNATURE, KEY_WEAK */
   async of(issuer: IssuerFacts, now: number, orders: readonly DraftOrder[]): Promise<(DraftedCertificate | AppError)[]> {

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { compiled, packed, Thread, unpacked } from './thread.js';
 
-const built = compiled(pathToFileURL(path.join(process.cwd(), 'src/platform/work/thread.js'))).href;
+const built = compiled('./thread.js', pathToFileURL(path.join(process.cwd(), 'src/platform/work/thread.spec.ts')).href).href;
 
 /** Answers what is in the question: a square, an error, its own end, or nothing ever. */
 const PROGRAM = `
@@ -40,6 +40,11 @@ describe('Thread', () => {
     await Promise.all(threads.map((thread) => thread.stop()));
     threads = [];
     await rm(folder, { recursive: true });
+  });
+
+  it('is the module beside the one that asks, wherever that was installed, and the built one of a source', () => {
+    expect(compiled('./a.thread.js', 'file:///home/me/src/portcullis/dist/pki/a.js').href).toBe('file:///home/me/src/portcullis/dist/pki/a.thread.js');
+    expect(compiled('./a.thread.js', 'file:///home/me/src/portcullis/src/pki/a.ts').href).toBe('file:///home/me/src/portcullis/dist/pki/a.thread.js');
   });
 
   it('answers each question, however many are asked at once', async () => {

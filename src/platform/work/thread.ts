@@ -108,9 +108,15 @@ function stepBack(): void {
   }
 }
 
-/** A thread runs what was compiled; what is compiled in memory, by a test runner, takes it from the last build. */
-export function compiled(module: URL): URL {
-  return new URL(module.href.replace(/\/src\/(.*)$/, '/dist/$1'));
+/**
+ * A thread runs what was compiled. Where modules are compiled in memory, by a test runner, it runs what the last build left.
+ * @param module relative to `base`, the URL of the module that asks
+ */
+export function compiled(module: string, base: string): URL {
+  const { href } = new URL(module, base);
+  if (!base.endsWith('.ts')) return new URL(href);
+  const at = href.lastIndexOf('/src/');
+  return new URL(`${href.slice(0, at)}/dist/${href.slice(at + '/src/'.length)}`);
 }
 
 /** Bytes on their way to another thread, as text: every `Uint8Array` would bring memory of its own along, which the collector pays for. */

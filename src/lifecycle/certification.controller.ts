@@ -5,16 +5,16 @@ import { Permission } from '../access/permission.js';
 import type { TenantPrincipal } from '../access/principal.js';
 import { IdParam } from '../platform/http/uuid-param.js';
 import { CertificateRequest, RevocationAnswer, RevokeQuery, RevokeRequest, showRevocation } from './certification.dto.js';
-import { CertificationService } from './certification.service.js';
 import { IssuedCertificateAnswer, showIssued } from './issued-certificate.dto.js';
 import { IssuingService } from './issuing.service.js';
 import type { RevocationScope } from './revocation.js';
+import { RevocationService } from './revocation.service.js';
 
 @ApiTags('certificates')
 @Controller()
 export class CertificationController {
   constructor(
-    private readonly certification: CertificationService,
+    private readonly revocation: RevocationService,
     private readonly issuing: IssuingService,
   ) {}
 
@@ -42,7 +42,7 @@ export class CertificationController {
     @Body() { reason }: RevokeRequest,
     @Query() query: RevokeQuery,
   ): Promise<RevocationAnswer> {
-    return showRevocation(await this.certification.revokeSerial(me, serial, reason, scopeOf(query)));
+    return showRevocation(await this.revocation.revokeSerial(me, serial, reason, scopeOf(query)));
   }
 
   @Post('devices/:id/certificates/revoke')
@@ -55,7 +55,7 @@ export class CertificationController {
     @Body() { reason }: RevokeRequest,
     @Query() query: RevokeQuery,
   ): Promise<RevocationAnswer> {
-    return showRevocation(await this.certification.revokeDevice(me, id, reason, scopeOf(query)));
+    return showRevocation(await this.revocation.revokeDevice(me, id, reason, scopeOf(query)));
   }
 }
 

@@ -12,8 +12,8 @@ import { Clock } from '../platform/clock/clock.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
 import { logger } from '../platform/telemetry/logger.js';
 import { CertificatesService, type Revoked } from '../pki/certificates.service.js';
-import { CertificationService } from './certification.service.js';
 import { Ejector, type Ejection } from './ejector.js';
+import { RevocationService } from './revocation.service.js';
 import { Stopwatch } from './stopwatch.js';
 
 export type Confinement = 'quarantine' | 'suspend';
@@ -45,7 +45,7 @@ export class IncidentsService {
     private readonly credentials: CredentialsService,
     private readonly deviceSecrets: DeviceSecretsService,
     private readonly certificates: CertificatesService,
-    private readonly certification: CertificationService,
+    private readonly revocation: RevocationService,
     private readonly gate: DevicesGate,
     private readonly ejector: Ejector,
     private readonly audit: AuditService,
@@ -91,7 +91,7 @@ export class IncidentsService {
   /** The gate refuses a revoked certificate from the commit on; the lists are for whoever asks them instead. */
   private async publish(tenantId: string, authorities: readonly string[]): Promise<boolean> {
     try {
-      await this.certification.publish(tenantId, authorities);
+      await this.revocation.publish(tenantId, authorities);
       return true;
     } catch (error) {
       // What was cut stays cut, and whoever looks after the lists makes it good.

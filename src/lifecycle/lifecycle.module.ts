@@ -9,7 +9,6 @@ import { UsersModule } from '../users/users.module.js';
 import { BrokerControl } from './broker-control.js';
 import { BulkRegistration } from './bulk.js';
 import { CertificationController } from './certification.controller.js';
-import { CertificationService } from './certification.service.js';
 import { EjectionJobs } from './ejection-jobs.js';
 import { EjectionWorker } from './ejection-worker.js';
 import { Ejector } from './ejector.js';
@@ -21,6 +20,7 @@ import { LifecycleController } from './lifecycle.controller.js';
 import { LifecycleService } from './lifecycle.service.js';
 import { RegistrationController } from './registration.controller.js';
 import { RegistrationService } from './registration.service.js';
+import { RevocationService } from './revocation.service.js';
 import { ServiceAccountsLifecycleController } from './service-accounts-lifecycle.controller.js';
 import { TenantPurge } from './tenant-purge.js';
 import { TenantsLifecycleController } from './tenants-lifecycle.controller.js';
@@ -44,7 +44,7 @@ import { TrustService } from './trust.service.js';
     RegistrationService,
     BulkRegistration,
     TrustService,
-    CertificationService,
+    RevocationService,
     IssuingService,
     Ejector,
     EjectionJobs,

@@ -13,9 +13,9 @@ import { isAppError } from '../platform/problem/app-error.js';
 import { logger } from '../platform/telemetry/logger.js';
 import { CertificatesService } from '../pki/certificates.service.js';
 import { RateLimitGate } from '../rate-limit/rate-limit.gate.js';
-import { CertificationService } from './certification.service.js';
 import type { EjectionJob } from './ejection-jobs.js';
 import { Ejector, type Ejection } from './ejector.js';
+import { RevocationService } from './revocation.service.js';
 import { Stopwatch } from './stopwatch.js';
 
 export interface LifecycleResult {
@@ -42,7 +42,7 @@ export class LifecycleService {
     private readonly gate: DevicesGate,
     private readonly credentials: CredentialsService,
     private readonly certificates: CertificatesService,
-    private readonly certification: CertificationService,
+    private readonly revocation: RevocationService,
     private readonly deviceSecrets: DeviceSecretsService,
     private readonly audit: AuditService,
     private readonly ejector: Ejector,
@@ -83,7 +83,7 @@ export class LifecycleService {
       const owner = { kind: 'device', id: deviceId, tenantId: me.tenantId } as const;
       await this.credentials.revokeAll(tx, owner, 'DECOMMISSIONED');
       await this.deviceSecrets.revokeAll(tx, owner, 'DECOMMISSIONED');
-      await this.certification.revokeInside(tx, await this.certificates.live(tx, deviceId), 'cessationOfOperation');
+      await this.revocation.revokeInside(tx, await this.certificates.live(tx, deviceId), 'cessationOfOperation');
     });
   }
 

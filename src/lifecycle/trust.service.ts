@@ -9,8 +9,8 @@ import { DevicesService } from '../devices/devices.service.js';
 import { ServiceAccountsService, type ServiceAccountRecord } from '../devices/service-accounts.service.js';
 import { Transactions, type Transaction } from '../platform/database/transactions.js';
 import { CertificatesService } from '../pki/certificates.service.js';
-import { CertificationService } from './certification.service.js';
 import { Ejector, type Ejection } from './ejector.js';
+import { RevocationService } from './revocation.service.js';
 
 export interface RotatedSecret {
   readonly secret: string;
@@ -26,7 +26,7 @@ export class TrustService {
     private readonly serviceAccounts: ServiceAccountsService,
     private readonly credentials: CredentialsService,
     private readonly certificates: CertificatesService,
-    private readonly certification: CertificationService,
+    private readonly revocation: RevocationService,
     private readonly deviceSecrets: DeviceSecretsService,
     private readonly audit: AuditService,
     private readonly ejector: Ejector,
@@ -105,7 +105,7 @@ export class TrustService {
     const revoked = certificate === null ? (await this.credentials.revoke(tx, owner, credentialId, reason)).revoked : [];
     const family = await this.certificates.lineage(tx, certificate === null ? { credentialIds: [credentialId] } : { ids: [credentialId] }, null);
     if (family.length === 0) return revoked;
-    const done = await this.certification.revokeInside(tx, family, 'privilegeWithdrawn');
+    const done = await this.revocation.revokeInside(tx, family, 'privilegeWithdrawn');
     return [...revoked, ...done.certificates.map(({ id }) => id)];
   }
 

@@ -21,7 +21,7 @@ const EJECTED_AT_ONCE = 20;
  * and live sessions were looked after.
  */
 @Injectable()
-export class CertificationService {
+export class RevocationService {
   constructor(
     private readonly transactions: Transactions,
     private readonly devices: DevicesService,

@@ -1,4 +1,4 @@
-import { createPublicKey, generateKeyPairSync, randomInt } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, randomBytes, randomInt } from 'node:crypto';
 import { Pkcs10CertificateRequest } from '@peculiar/x509';
 import { AppError } from '../platform/problem/app-error.js';
 import { authorityRequest } from './authority-request.js';
@@ -61,6 +61,17 @@ describe('what the signature of a request does not cover', () => {
       expect(await refusal(other)).toBe('CSR_MALFORMED');
     }
     expect(await refusal(der)).toBe('taken');
+  });
+});
+
+describe('a key that nobody may have', () => {
+  it('is refused before its proof is looked at, which would take long for an enormous one', async () => {
+    const n = randomBytes(2048);
+    n[0] = 0xff;
+    n[n.length - 1] = 0xff;
+    const spki = spkiOf(createPublicKey({ key: { kty: 'RSA', n: n.toString('base64url'), e: 'AQAB' }, format: 'jwk' }));
+    const pem = await authorityRequest({ commonName: 'huge', organization: 'any', spki, algorithm: 'rsa-sha256' }, () => Promise.resolve(Buffer.alloc(2048, 7)));
+    await expect(readCsr(pem)).rejects.toMatchObject({ code: 'KEY_WEAK', detail: 'An RSA key has 2048 to 4096 bits.' });
   });
 });
 

@@ -40,9 +40,10 @@ interface Frame {
 export async function readCsr(pem: string): Promise<Buffer> {
   const der = derOf(pem);
   const { frame, key } = readFrame(der);
-  if (!(await isProven(der, frame, key))) throw pkiError('CSR_SIGNATURE');
+  // First, and by its size above all: the proof of an enormous key would keep everybody's certificates waiting.
   const weakness = weaknessOf(key);
   if (weakness !== null) throw pkiError('KEY_WEAK', { detail: weakness });
+  if (!(await isProven(der, frame, key))) throw pkiError('CSR_SIGNATURE');
   return canonicalSpki(frame.spki, key);
 }
 

@@ -44,7 +44,10 @@ export class CertificateUse extends WriteBehind<Use> {
   protected async write(tenantId: string, uses: ReadonlyMap<string, Use>): Promise<void> {
     for (const [id, use] of uses) {
       await this.transactions.run({ tenantId }, async (tx) => {
-        const ended = await this.repository.noteUse(tx, id, new Date(use.at));
+        const now = new Date(use.at);
+        // The device before its certificates, as whoever renews them does: else the two would wait for each other.
+        if (use.kind === 'device' && await this.repository.endsOverlap(tx, id, now)) await this.devices.lockStates(tx, [use.ownerId]);
+        const ended = await this.repository.noteUse(tx, id, now);
         // The gate must see the end of the one before.
         if (ended && use.kind === 'device') await this.devices.touch(tx, use.ownerId);
       });

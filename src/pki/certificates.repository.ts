@@ -65,6 +65,8 @@ const COLUMNS = `c.id, c.tenant_id, c.authority_id, c.serial, c.profile, c.devic
   c.not_before, c.not_after, c.parent_id, p.serial AS parent_serial, c.credential_id, host(c.requested_from) AS requested_from, c.created_at,
   c.superseded_at, c.ends_at, c.first_used_at, c.last_used_at, c.revoked_at, c.revoke_reason,
   to_char(c.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS at`;
+/** Of a certificate `p`, at the time `$2`: it was renewed and is good all the same. */
+const OVERLAPS = 'p.superseded_at IS NOT NULL AND p.revoked_at IS NULL AND p.ends_at > $2';
 const FROM = 'FROM certificates c LEFT JOIN certificates p ON p.id = c.parent_id';
 
 const INSERTED = `tenant_id, device_id, service_account_id, id, authority_id, serial, profile, certificate, fingerprint, public_key_hash,
@@ -208,12 +210,20 @@ export class CertificatesRepository {
     return rows.map(({ id }) => id);
   }
 
+  /** Whether a use of this one ends the overlap of the certificate before. */
+  async endsOverlap(tx: Transaction, id: string, now: Date): Promise<boolean> {
+    const rows = await tx.query(
+      `SELECT FROM certificates p WHERE p.id = (SELECT parent_id FROM certificates WHERE id = $1) AND ${OVERLAPS}`,
+      [id, now],
+    );
+    return rows.length > 0;
+  }
+
   /** Notes a connection; the first one ends the overlap of the certificate before. @returns whether it did */
   async noteUse(tx: Transaction, id: string, now: Date): Promise<boolean> {
     await tx.query('UPDATE certificates SET first_used_at = coalesce(first_used_at, $2), last_used_at = $2 WHERE id = $1', [id, now]);
     const rows = await tx.query(
-      `UPDATE certificates SET ends_at = $2 WHERE id = (SELECT parent_id FROM certificates WHERE id = $1)
-         AND superseded_at IS NOT NULL AND revoked_at IS NULL AND ends_at > $2 RETURNING id`,
+      `UPDATE certificates p SET ends_at = $2 WHERE p.id = (SELECT parent_id FROM certificates WHERE id = $1) AND ${OVERLAPS} RETURNING p.id`,
       [id, now],
     );
     return rows.length > 0;

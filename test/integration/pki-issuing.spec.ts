@@ -1,12 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { DevicesService } from '../../src/devices/devices.service.js';
+import { CertificateUse } from '../../src/pki/certificate-use.js';
+import type { CertificateRecord } from '../../src/pki/certificate.js';
 import { CertificateDrafts } from '../../src/pki/certificate-drafts.js';
 import { CertificatesService, type CertificateOrder } from '../../src/pki/certificates.service.js';
 import { generateKey, spkiOf } from '../../src/pki/keys.js';
+import { Pools } from '../../src/platform/database/pools.js';
 import { Transactions, type Transaction } from '../../src/platform/database/transactions.js';
 import { TenantsService } from '../../src/users/tenants.service.js';
 import { TestApp } from '../factories/app.js';
 import { administer } from '../factories/database.js';
+import { until } from '../factories/until.js';
 
 describe('issuing many certificates together', () => {
   let app: TestApp;
@@ -63,5 +67,35 @@ describe('issuing many certificates together', () => {
     expect(await count()).toBe(before);
     await run(async (tx) => certificates.issueAll(tx, authority, await ordersOf(tx, 4)));
     expect(await count()).toBe(before + 4);
+  });
+
+  it('does not wait in a circle with the first use of the certificate that is renewed', async () => {
+    const authority = await certificates.authority(tenantId);
+    const [order] = await run((tx) => ordersOf(tx, 1)) as [CertificateOrder];
+    const { id: deviceId } = order.owner;
+    const issue = (renews?: CertificateRecord): Promise<unknown> => run((tx) => certificates.issue(tx, { ...order, authority, ...(renews ? { renews } : {}) }));
+    const live = (): Promise<CertificateRecord[]> => run((tx) => certificates.live(tx, deviceId));
+    await issue();
+    await issue((await live())[0]);
+    const [first, second] = await live() as [CertificateRecord, CertificateRecord];
+    const use = app.app.get(CertificateUse, { strict: false });
+    let noted: Promise<void> | undefined;
+    await run(async (tx) => {
+      await app.app.get(DevicesService, { strict: false }).lockStates(tx, [deviceId]);
+      use.note(second.id, order.owner, Date.now());
+      noted = use.flush();
+      await until('the use waits for the device', async () => {
+        const { rows } = await app.app.get(Pools).reader.query<{ n: number }>(`SELECT count(*)::int AS n FROM pg_locks WHERE NOT granted`);
+        return (rows[0]?.n ?? 0) > 0;
+      });
+      // What it will change is still free.
+      await tx.query('SELECT FROM certificates WHERE id = ANY($1::uuid[]) FOR NO KEY UPDATE NOWAIT', [[first.id, second.id]]);
+      await certificates.issue(tx, { ...order, authority, renews: second });
+    });
+    await noted;
+    // Both happened: the first one ended with the use of the second, which has a successor.
+    const after = await run((tx) => certificates.unexpired(tx, deviceId));
+    expect(after.find(({ id }) => id === first.id)?.endsAt?.getTime()).toBeLessThanOrEqual(Date.now());
+    expect(after.find(({ id }) => id === second.id)).toMatchObject({ supersededAt: expect.any(Date), firstUsedAt: expect.any(Date) });
   });
 });
